@@ -1,0 +1,183 @@
+package trust
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/tagwarden/tagwarden/trust/names"
+)
+
+// unsignedAge is the greatest age of a check on which a refusal may rest without asking the source again, so that a
+// fresh signature pulls at once.
+const unsignedAge = 2 * time.Second
+
+// A Policy is everything an Authority goes by.
+type Policy struct {
+	Rules   []Rule
+	Sources map[string]SourcePolicy
+	// Now is the clock. Nil: time.Now.
+	Now func() time.Time
+	// NewID makes the ids of decisions; ids never repeat.
+	NewID func() string
+}
+
+// A SourcePolicy is one source: who says what tags mean, and how old its word may be.
+type SourcePolicy struct {
+	Resolver Resolver
+	// Refresh is how old the last successful check may be before an answer waits for a new one.
+	Refresh time.Duration
+	// MaxStale is how long verified data serves while the source cannot be reached.
+	MaxStale time.Duration
+	// Grace is how long verified data serves beyond its own expiry, on purpose.
+	Grace time.Duration
+	// SignWith is the command that signs a tag at this source: "docker trust sign".
+	SignWith string
+}
+
+// An Authority decides what a name means by applying rules, freshness and the clock to what its sources say. It is
+// immutable and safe for concurrent use.
+type Authority struct {
+	rules   names.Index[Rule]
+	sources map[string]SourcePolicy
+	now     func() time.Time
+	newID   func() string
+}
+
+// NewAuthority checks that the rules do not contradict each other and that their sources exist.
+func NewAuthority(p Policy) (*Authority, error) {
+	a := &Authority{sources: p.Sources, now: p.Now, newID: p.NewID}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	for _, r := range p.Rules {
+		if r.Mode == Enforce && p.Sources[r.Source].Resolver == nil {
+			return nil, fmt.Errorf("rule %s: source %q does not exist", r.Name, r.Source)
+		}
+		if !a.rules.Add(r.Match, r) {
+			return nil, fmt.Errorf("rule %s: another rule has the match %s", r.Name, r.Match)
+		}
+	}
+	return a, nil
+}
+
+// Decide says what the tag n means, or why nothing may be served for it.
+func (a *Authority) Decide(ctx context.Context, n Name) Decision {
+	d, s, ok := a.begin(n)
+	if !ok {
+		return d
+	}
+	st, err := s.Resolver.Resolve(ctx, n, s.Refresh)
+	got := a.judge(d, s, st, err)
+	// PRODUCT: section 4, a refusal that rests on a check older than 2 s causes one shared refresh first.
+	if got.Verdict != Allow && !st.Checked.IsZero() && a.now().Sub(st.Checked) > unsignedAge {
+		st, err = s.Resolver.Resolve(ctx, n, min(unsignedAge, s.Refresh))
+		got = a.judge(d, s, st, err)
+	}
+	return got
+}
+
+// Digest says whether content of the repository may be served that was asked for by its digest.
+//
+// PRODUCT: section 4, a digest passes under every rule but deny, and without a rule.
+func (a *Authority) Digest(repository string, dgst digest.Digest) Decision {
+	d, _, enforced := a.begin(Name{Repository: repository})
+	if !enforced && d.Reason != NoRule {
+		return d
+	}
+	d.Verdict, d.Reason, d.target = Allow, "", Target{Digest: dgst}
+	return d
+}
+
+// Tags returns, sorted, the tags of the repository that Decide would allow. They mean nothing unless the decision beside
+// them allows.
+func (a *Authority) Tags(ctx context.Context, repository string) ([]string, Decision) {
+	d, s, ok := a.begin(Name{Repository: repository})
+	if !ok {
+		return nil, d
+	}
+	all, st, err := s.Resolver.Tags(ctx, repository, s.Refresh)
+	d.Statement = st
+	if err == nil {
+		err = a.fresh(s, st)
+	}
+	if err != nil {
+		return nil, d.Refused(ReasonOf(err), err)
+	}
+	tags := make([]string, 0, st.Listed)
+	for tag, st := range all {
+		if a.judge(d, s, st, nil).Verdict == Allow {
+			tags = append(tags, tag)
+		}
+	}
+	sort.Strings(tags)
+	d.Verdict = Allow
+	return tags, d
+}
+
+// Rule returns the rule that governs the repository; false means that none does.
+func (a *Authority) Rule(repository string) (Rule, bool) { return a.rules.Find(repository) }
+
+// begin finds the rule. It reports false with a finished refusal where no source has to be asked.
+func (a *Authority) begin(n Name) (Decision, SourcePolicy, bool) {
+	d := Decision{ID: a.newID(), Time: a.now(), Name: n}
+	r, ok := a.rules.Find(n.Repository)
+	if !ok {
+		return d.Refused(NoRule, nil), SourcePolicy{}, false
+	}
+	d.Rule, d.Mode = r.Name, r.Mode
+	if r.Mode != Enforce {
+		return d.Refused(RuleDeny, nil), SourcePolicy{}, false
+	}
+	// PRODUCT: invariant 7, the rule's source and no other.
+	s := a.sources[r.Source]
+	d.Source, d.SignWith = r.Source, s.SignWith
+	return d, s, true
+}
+
+// judge turns what the source says into a decision.
+func (a *Authority) judge(d Decision, s SourcePolicy, st Statement, err error) Decision {
+	d.Statement = st
+	if err == nil {
+		err = a.fresh(s, st)
+	}
+	if err != nil {
+		return d.Refused(ReasonOf(err), err)
+	}
+	var target *Target
+	for i, c := range st.Claims {
+		if c.Released {
+			target = &st.Claims[i].Target
+			break
+		}
+	}
+	if target == nil {
+		return d.Refused(UnsignedTag, nil)
+	}
+	for _, c := range st.Claims {
+		if c.Target.Digest == target.Digest {
+			d.Signers = append(d.Signers, c.Role)
+		}
+	}
+	d.Verdict, d.target = Allow, *target
+	return d
+}
+
+// fresh checks the statement against the clock.
+func (a *Authority) fresh(s SourcePolicy, st Statement) error {
+	now := a.now()
+	// PRODUCT: invariants 1 and 5, expiry is checked at every decision. The instant of expiry itself is still valid.
+	if now.After(st.Expires.Add(s.Grace)) {
+		return &Refusal{Reason: MetadataExpired, Text: expired(st, now), Err: st.Failure}
+	}
+	// PRODUCT: section 2, max_stale.
+	if age := now.Sub(st.Checked); age > s.MaxStale {
+		return &Refusal{
+			Reason: MetadataStale, Err: st.Failure,
+			Text: fmt.Sprintf("last successful check was %s ago, more than max_stale %s", round(age), s.MaxStale),
+		}
+	}
+	return nil
+}

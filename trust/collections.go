@@ -1,0 +1,252 @@
+package trust
+
+import (
+	"context"
+	"iter"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+const (
+	// patience is how long an answer waits for a refresh when verified data is in hand.
+	patience = 2 * time.Second
+	// refreshTime is the longest that one refresh may take.
+	refreshTime = 30 * time.Second
+	// firstPause and lastPause bound the pause after failed refreshes, which doubles.
+	firstPause = 2 * time.Second
+	lastPause  = 16 * time.Second
+	// collectionSize is what an open collection is taken to hold besides its snapshot, in bytes.
+	collectionSize = 2 << 10
+)
+
+// A Format knows one kind of trust metadata. Implementations are safe for concurrent use.
+type Format interface {
+	// Locate names the collection that speaks for n, and n in that collection. A collection is what one set of metadata
+	// covers: an image repository in Notary v1, a whole repository of many images in TUF 1.0.
+	Locate(n Name) (collection, target string)
+	// Tag is the inverse within a collection: the tag of the repository that the target is, if it is one.
+	Tag(repository, target string) (tag string, ok bool)
+	// Open returns the verifier of a collection. It does nothing slow; there is one verifier of a collection at a time.
+	Open(collection string) Verifier
+}
+
+// A Verifier keeps one collection verified. Its methods are never called at the same time. Errors are *Refusals, or mean
+// that something could not be asked; on error the earlier state stands, and nothing unverified is ever returned.
+type Verifier interface {
+	// Load returns the state that was kept, verified again, without any network; nil if none was ever kept.
+	Load(ctx context.Context) (*Snapshot, error)
+	// Refresh asks the source. The snapshot is complete, verified and kept durably before it is returned.
+	Refresh(ctx context.Context) (*Snapshot, error)
+}
+
+// CollectionsOptions are what Collections need.
+type CollectionsOptions struct {
+	// Source names the source in events.
+	Source string
+	Format Format
+	// Memory bounds what all snapshots may take, in bytes; least recently used go first and are loaded from state again.
+	Memory int64
+	// Refreshes bounds how many refreshes of this source run at the same time. Zero: 32.
+	Refreshes int
+	Now       func() time.Time // nil: time.Now
+	Observe   func(Event)      // nil: nobody is told
+}
+
+// Collections is the Resolver over the snapshots of one source.
+type Collections struct {
+	o     CollectionsOptions
+	slots chan struct{}
+	ctx   context.Context
+	stop  context.CancelFunc
+	done  sync.WaitGroup
+
+	mu    sync.Mutex // guards all below, and what collections hold
+	open  *simplelru.LRU[string, *collection]
+	bytes int64
+}
+
+// A collection is one open verifier. Only the flight that is under way calls it.
+type collection struct {
+	name     string
+	verifier Verifier
+	snapshot *Snapshot // nil: none yet
+	loaded   bool      // the kept state was read; used by the flight alone
+	flight   *flight   // nil: none under way
+	failure  error     // why the latest flight failed, nil if it did not
+	pause    time.Duration
+	again    time.Time // no flight begins before it
+	size     int64     // what is counted for it
+}
+
+// A flight is one refresh that any number of callers wait for.
+type flight struct {
+	inHand chan struct{} // closed when the kept state was loaded and holds a snapshot
+	landed chan struct{} // closed at the end
+}
+
+// NewCollections returns the resolver. Close ends its refreshes.
+func NewCollections(o CollectionsOptions) *Collections {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Observe == nil {
+		o.Observe = func(Event) {}
+	}
+	if o.Refreshes == 0 {
+		o.Refreshes = 32
+	}
+	open, _ := simplelru.NewLRU[string, *collection](math.MaxInt, nil) // fails only for a size below one
+	c := &Collections{o: o, open: open, slots: make(chan struct{}, o.Refreshes)}
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	return c
+}
+
+// Close cancels the refreshes under way and waits for them.
+func (c *Collections) Close() {
+	c.stop()
+	c.done.Wait()
+}
+
+// Resolve implements Resolver.
+func (c *Collections) Resolve(ctx context.Context, n Name, maxAge time.Duration) (Statement, error) {
+	name, target := c.o.Format.Locate(n)
+	s, failure, err := c.current(ctx, name, maxAge)
+	if err != nil {
+		return Statement{Failure: failure}, err
+	}
+	e := s.Lookup(target)
+	st := s.statement(e)
+	st.Failure = failure
+	if e.Refusal != nil {
+		return st, e.Refusal
+	}
+	return st, nil
+}
+
+// Tags implements Resolver.
+func (c *Collections) Tags(ctx context.Context, repository string, maxAge time.Duration) (iter.Seq2[string, Statement], Statement, error) {
+	name, _ := c.o.Format.Locate(Name{Repository: repository})
+	s, failure, err := c.current(ctx, name, maxAge)
+	if err != nil {
+		return nil, Statement{Failure: failure}, err
+	}
+	st := s.statement(Entry{})
+	st.Failure = failure
+	return func(yield func(string, Statement) bool) {
+		for target, e := range s.Entries {
+			tag, ok := c.o.Format.Tag(repository, target)
+			if !ok || e.Refusal != nil {
+				continue
+			}
+			if !yield(tag, s.statement(e)) {
+				return
+			}
+		}
+	}, st, nil
+}
+
+// current returns the collection's snapshot from a check no older than maxAge, or the one in hand when a newer one
+// cannot be had in time, with the reason of the latest failure. Without any snapshot the error says why.
+func (c *Collections) current(ctx context.Context, name string, maxAge time.Duration) (s *Snapshot, failure, err error) {
+	s, f := c.begin(name, maxAge)
+	if f != nil {
+		wait(ctx, f, s != nil)
+	} else if s != nil && c.usable(s, maxAge) {
+		return s, nil, nil
+	}
+	c.mu.Lock()
+	k := c.collection(name)
+	s, failure = k.snapshot, k.failure
+	c.mu.Unlock()
+	if s == nil && failure == nil {
+		failure = &Refusal{Reason: SourceUnreachable, Text: "the first check is still under way", Err: ctx.Err()}
+	}
+	if s == nil {
+		err = failure
+	}
+	return s, failure, err
+}
+
+// usable tells whether the snapshot answers without a refresh. One from the future, after the clock was set back, and
+// one that has expired do not: a source may have signed again only after the expiry.
+func (c *Collections) usable(s *Snapshot, maxAge time.Duration) bool {
+	now := c.o.Now()
+	age := now.Sub(s.Checked)
+	return age >= 0 && age <= maxAge && !now.After(s.Expires)
+}
+
+// wait returns when the flight has landed, when the caller has gone, or when patience has ended with verified data in
+// hand.
+func wait(ctx context.Context, f *flight, inHand bool) {
+	if !inHand {
+		select {
+		case <-f.landed:
+			return
+		case <-ctx.Done():
+			return
+		case <-f.inHand:
+		}
+	}
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case <-f.landed:
+	case <-ctx.Done():
+	case <-late.C:
+	}
+}
+
+// begin returns the snapshot in hand, and, unless that is from a check no older than maxAge, the flight under way or a
+// new one. There is no flight while a failed one is followed by its pause: then nobody waits.
+func (c *Collections) begin(name string, maxAge time.Duration) (*Snapshot, *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.collection(name)
+	if k.snapshot != nil && c.usable(k.snapshot, maxAge) {
+		return k.snapshot, nil
+	}
+	if k.flight == nil && !c.o.Now().Before(k.again) && c.ctx.Err() == nil {
+		f := &flight{inHand: make(chan struct{}), landed: make(chan struct{})}
+		k.flight = f
+		c.done.Go(func() { c.fly(k, f) })
+	}
+	return k.snapshot, k.flight
+}
+
+// collection returns the open collection, opening it when it is not. The caller holds the lock.
+func (c *Collections) collection(name string) *collection {
+	if k, ok := c.open.Get(name); ok {
+		return k
+	}
+	k := &collection{name: name, verifier: c.o.Format.Open(name)}
+	c.open.Add(name, k)
+	c.resize(k)
+	return k
+}
+
+// resize counts what k holds now, and closes the least recently used collections until the rest fits. One with a flight
+// under way stays, since there must be one verifier of a collection at a time; so does the one used last. The caller
+// holds the lock.
+func (c *Collections) resize(k *collection) {
+	size := int64(collectionSize)
+	if k.snapshot != nil {
+		size += k.snapshot.Size
+	}
+	c.bytes += size - k.size
+	k.size = size
+	for range c.open.Len() - 1 {
+		if c.bytes <= c.o.Memory {
+			return
+		}
+		name, old, _ := c.open.GetOldest()
+		if old.flight != nil {
+			c.open.Get(name)
+			continue
+		}
+		c.open.Remove(name)
+		c.bytes -= old.size
+	}
+}

@@ -1,0 +1,165 @@
+// Package dct verifies Notary v1 (Docker Content Trust) metadata.
+//
+// It is a strict reader of what "docker trust" writes: everything that genuine clients and servers produce is accepted,
+// and where the genuine client is lax in a way that somebody could use, this one refuses. The rules are quoted above the
+// checks: "DCT: W1" to "DCT: W16" are the known weaknesses, "DCT: section" the format itself.
+//
+// An update is all or nothing. It runs over a Source that nobody trusts and yields one complete set of files, which is
+// kept durably before it is used; see update.run for the order.
+package dct
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/tagwarden/tagwarden/trust"
+	"github.com/tagwarden/tagwarden/trust/names"
+	"github.com/tagwarden/tagwarden/trust/state"
+)
+
+const (
+	// probeEvery is how often a newer root is asked for although nothing hints at one.
+	probeEvery = time.Hour
+	// touchEvery is how often the time of an unchanged check is noted on disk.
+	touchEvery = 5 * time.Minute
+)
+
+// Options are what a Format needs.
+type Options struct {
+	// Source names the source in events and in the state folder.
+	Source string
+	// GUN makes the name under which the source knows a repository: "{name}" stands for the full name of the image, and
+	// whatever surrounds it is literal.
+	GUN string
+	// Pins say which root may speak for which names. A name without a pin is refused.
+	Pins names.Index[Pin]
+	// Fetcher returns the source of one GUN's files.
+	Fetcher func(gun string) trust.Source
+	State   *state.Store
+	Now     func() time.Time
+	Observe func(trust.Event)
+}
+
+// A Format reads Notary v1 repositories for Collections. A collection is a repository; its name is the full image name.
+type Format struct {
+	o              Options
+	prefix, suffix string
+}
+
+// New returns the format. The error says what is wrong with the GUN template.
+func New(o Options) (*Format, error) {
+	prefix, suffix, ok := strings.Cut(o.GUN, "{name}")
+	if !ok || strings.Contains(suffix, "{name}") {
+		return nil, fmt.Errorf("gun %q: {name} must stand in it once", o.GUN)
+	}
+	return &Format{o: o, prefix: prefix, suffix: suffix}, nil
+}
+
+// Locate implements trust.Format.
+func (f *Format) Locate(n trust.Name) (collection, target string) { return n.Repository, n.Tag }
+
+// Tag implements trust.Format. Notary signs names that cannot be tags, too; they are passed over.
+func (f *Format) Tag(_, target string) (string, bool) { return target, names.Tag(target) == nil }
+
+// Open implements trust.Format.
+func (f *Format) Open(collection string) trust.Verifier {
+	v := &verifier{f: f, gun: f.prefix + collection + f.suffix}
+	v.pin, v.pinned = f.o.Pins.Find(collection)
+	v.place = f.o.State.Collection(f.o.Source, v.gun)
+	v.src = f.o.Fetcher(v.gun)
+	return v
+}
+
+// A verifier keeps one repository verified.
+type verifier struct {
+	f      *Format
+	gun    string
+	pin    Pin
+	pinned bool
+	src    trust.Source
+	place  *state.Collection
+
+	held            *trusted
+	flat            *trust.Snapshot
+	probed, touched time.Time
+}
+
+// Load implements trust.Verifier.
+//
+// PRODUCT: invariant 6: with both copies lost, pinned sources start again from the pin, and trust on first use refuses.
+func (v *verifier) Load(context.Context) (*trust.Snapshot, error) {
+	if !v.pinned {
+		return nil, nil
+	}
+	record, err := v.place.Load()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		v.held, err = v.restore(record)
+	} else if !errors.Is(err, state.ErrLost) {
+		return nil, &trust.Refusal{Reason: trust.StateUnavailable, Text: "cannot read", Err: err}
+	}
+	if err != nil {
+		v.observe(trust.EventStateDamaged, err)
+		if v.pin.TOFU {
+			return nil, &trust.Refusal{Reason: trust.StateUnavailable, Text: "what was trusted on first use is lost, and cannot be trusted anew before its state is reset", Err: err}
+		}
+		return nil, nil
+	}
+	v.flat, v.touched = v.held.flatten(record.Checked), record.Checked
+	return v.flat, nil
+}
+
+// Refresh implements trust.Verifier.
+func (v *verifier) Refresh(ctx context.Context) (*trust.Snapshot, error) {
+	// DCT: W6, no root is trusted that nothing in the config allows.
+	if !v.pinned {
+		return nil, &trust.Refusal{Reason: trust.RootNotPinned, Text: "no pin of source " + v.f.o.Source + " covers the name"}
+	}
+	now := v.f.o.Now()
+	u := update{gun: v.gun, pin: v.pin, src: v.src, prev: v.held, now: now, probe: now.Sub(v.probed) >= probeEvery}
+	next, err := u.run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if u.probe {
+		v.probed = now
+	}
+	if next == v.held {
+		return v.unchanged(now)
+	}
+	if err := v.place.Save(next.record(now)); err != nil {
+		return nil, &trust.Refusal{Reason: trust.StateUnavailable, Text: "cannot keep", Err: err}
+	}
+	if v.held == nil && v.pin.TOFU {
+		v.observe(trust.EventFirstUse, fmt.Errorf("root v%d of %s", next.roots[0].version, v.gun))
+	}
+	if err := next.failures(); err != nil {
+		v.observe(trust.EventVerification, err)
+	}
+	v.held, v.flat, v.touched = next, next.flatten(now), now
+	return v.flat, nil
+}
+
+// unchanged returns the snapshot in hand, checked now.
+func (v *verifier) unchanged(now time.Time) (*trust.Snapshot, error) {
+	s := *v.flat
+	s.Checked = now
+	v.flat = &s
+	if now.Sub(v.touched) >= touchEvery {
+		if err := v.place.Touch(now); err != nil {
+			return nil, &trust.Refusal{Reason: trust.StateUnavailable, Text: "cannot note the check", Err: err}
+		}
+		v.touched = now
+	}
+	return v.flat, nil
+}
+
+func (v *verifier) observe(kind trust.EventKind, err error) {
+	v.f.o.Observe(trust.Event{Kind: kind, Source: v.f.o.Source, Collection: v.gun, Err: err})
+}

@@ -1,0 +1,122 @@
+package dct
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tagwarden/tagwarden/trust"
+)
+
+// delegations verifies targets and everything that it reaches.
+func (u *update) delegations(ctx context.Context) error {
+	u.next.roles, u.next.order = make(map[string]*targets), nil
+	t, err := u.role(ctx, child{role: "targets", by: u.next.root().roles["targets"]})
+	if err != nil {
+		return err
+	}
+	if t.refusal != nil {
+		return t.refusal
+	}
+	if err := u.current(t.document, t.expires); err != nil {
+		return err
+	}
+	t.paths, t.until = []string{""}, t.expires
+	return u.descend(ctx, t, 1)
+}
+
+// descend verifies the delegations of a role, depth first and in the order in which it lists them.
+//
+// DCT: section 3.5, W9: bounded in number and depth.
+func (u *update) descend(ctx context.Context, parent *targets, depth int) error {
+	u.next.roles[parent.role] = parent
+	u.next.order = append(u.next.order, parent.role)
+	for _, c := range parent.children {
+		if _, ok := u.next.snapshot.meta[c.role]; !ok {
+			// DCT: W2: a delegation that nobody has signed for yet is in no snapshot, and that is well. One that was in an
+			// earlier snapshot cannot leave it.
+			if u.prev.listed(c.role) {
+				return &trust.Refusal{Reason: trust.MetadataRollback, Text: fmt.Sprintf("snapshot v%d no longer lists %s, which an earlier one did", u.next.snapshot.version, c.role)}
+			}
+			continue
+		}
+		if len(u.next.order) >= maxRoles || depth >= maxNesting {
+			return invalid(parent.role, fmt.Errorf("more than %d delegated roles, or deeper than %d", maxRoles, maxNesting))
+		}
+		t, err := u.role(ctx, c)
+		if err != nil {
+			return err
+		}
+		t.paths, t.until = grant(parent.paths, c.paths), t.expires
+		if parent.until.Before(t.until) {
+			t.until = parent.until
+		}
+		if t.refusal != nil {
+			// What a role delegates to that is not valid cannot be known.
+			u.next.roles[c.role] = t
+			u.next.order = append(u.next.order, c.role)
+			continue
+		}
+		if err := u.descend(ctx, t, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// role verifies the file of one role that the snapshot lists. Too few signatures make the role unusable, and only the
+// role: its parent may have changed its keys before it was signed anew. Everything else spoils the update.
+func (u *update) role(ctx context.Context, c child) (*targets, error) {
+	raw, err := u.named(ctx, c.role, u.next.snapshot.meta[c.role], maxTargets)
+	if err != nil {
+		return nil, err
+	}
+	t, err := parseTargets(c.role, raw)
+	if err != nil {
+		return nil, err
+	}
+	err = u.accept(t.document, c.by)
+	switch trust.ReasonOf(err) {
+	case trust.ThresholdNotMet, trust.SignatureInvalid:
+		t.broken(err)
+		return t, nil
+	}
+	if err == nil {
+		return t, nil
+	}
+	return nil, err
+}
+
+// retire keeps the last valid files of roles that are no longer reached, or not valid any more.
+//
+// DCT: W4, their floors outlive their absence.
+func (u *update) retire() {
+	u.next.retired = make(map[string]*document)
+	if u.prev == nil {
+		return
+	}
+	keep := func(role string, d *document) {
+		if now := u.next.roles[role]; (now == nil || now.refusal != nil) && len(u.next.retired) < maxRoles {
+			u.next.retired[role] = d
+		}
+	}
+	for role, d := range u.prev.retired {
+		keep(role, d)
+	}
+	for role, t := range u.prev.roles {
+		if t.refusal == nil {
+			keep(role, t.document)
+		}
+	}
+}
+
+// failures returns the roles that are not valid, as one error; nil if there are none.
+func (t *trusted) failures() error {
+	var all []error
+	for _, role := range t.order {
+		if r := t.roles[role].refusal; r != nil {
+			all = append(all, r)
+		}
+	}
+	return errors.Join(all...)
+}

@@ -1,0 +1,110 @@
+package dct
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tagwarden/tagwarden/trust/state"
+)
+
+// retiredPrefix begins the names of files that are kept only as floors.
+const retiredPrefix = "retired/"
+
+// record returns the files of the set under the names by which they are published.
+func (t *trusted) record(checked time.Time) state.Record {
+	r := state.Record{Checked: checked}
+	add := func(name string, raw []byte) { r.Files = append(r.Files, state.File{Name: name, Data: raw}) }
+	for _, root := range t.roots {
+		add(fmt.Sprintf("%d.root.json", root.version), root.raw)
+	}
+	add("timestamp.json", t.timestamp.raw)
+	add(t.timestamp.snapshot.name("snapshot"), t.snapshot.raw)
+	for _, role := range t.order {
+		add(t.snapshot.meta[role].name(role), t.roles[role].raw)
+	}
+	for role, d := range t.retired {
+		add(retiredPrefix+role+".json", d.raw)
+	}
+	return r
+}
+
+// kept is a record as a source.
+type kept map[string][]byte
+
+// Fetch implements trust.Source.
+func (k kept) Fetch(_ context.Context, file string, _ int64) ([]byte, error) {
+	raw, ok := k[file]
+	if !ok {
+		return nil, fs.ErrNotExist
+	}
+	return raw, nil
+}
+
+// restore verifies a record again, from the pin onwards. Only expiry is left to the decisions.
+func (v *verifier) restore(r *state.Record) (*trusted, error) {
+	files := make(kept)
+	for _, f := range r.Files {
+		files[f.Name] = f.Data
+	}
+	u := update{gun: v.gun, pin: v.pin, src: files, now: v.f.o.Now(), kept: true}
+	if err := u.again(files); err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	if err := u.head(ctx); err != nil {
+		return nil, err
+	}
+	if err := u.delegations(ctx); err != nil {
+		return nil, err
+	}
+	u.next.retired = make(map[string]*document)
+	for name, raw := range files {
+		role, ok := strings.CutPrefix(name, retiredPrefix)
+		if role = strings.TrimSuffix(role, ".json"); ok && delegation(role) {
+			d, err := parse(role, wantType(role), raw)
+			if err != nil {
+				return nil, err
+			}
+			u.next.retired[role] = d
+		}
+	}
+	return &u.next, nil
+}
+
+// again verifies the kept roots: from the newest that the pin allows, or the first of all under trust on first use, each
+// must follow the one before.
+//
+// DCT: W6, pins are enforced on every start.
+func (u *update) again(files kept) error {
+	var roots []*root
+	for name, raw := range files {
+		if !strings.HasSuffix(name, ".root.json") {
+			continue
+		}
+		r, err := parseRoot(u.gun, raw)
+		if err != nil {
+			return err
+		}
+		roots = append(roots, r)
+	}
+	if len(roots) == 0 {
+		return invalid("root", errors.New("no root was kept"))
+	}
+	slices.SortFunc(roots, func(a, b *root) int { return int(a.version - b.version) })
+	first := 0
+	if !u.pin.TOFU {
+		for first = len(roots) - 1; first > 0 && u.pin.matches(roots[first], u.now) != nil; first-- {
+		}
+	}
+	if err := u.pin.matches(roots[first], u.now); err != nil {
+		return u.notPinned(roots[first], err)
+	}
+	roots[first].until = roots[first].ends(u.now)
+	u.next.roots = roots[first : first+1]
+	return u.walk(context.Background())
+}

@@ -1,0 +1,95 @@
+package trust
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// fly loads the collection's state if that was not done, refreshes it, and lands. It runs on the resolver's own
+// context: a client that leaves cancels nobody.
+func (c *Collections) fly(k *collection, f *flight) {
+	ctx, cancel := context.WithTimeout(c.ctx, refreshTime)
+	defer cancel()
+	s, err := c.refresh(ctx, k, f)
+	c.mu.Lock()
+	had := k.snapshot
+	k.flight, k.failure = nil, err
+	if err == nil {
+		k.snapshot, k.pause = s, 0
+		c.resize(k)
+	} else {
+		k.pause = nextPause(k.pause, err)
+		k.again = c.o.Now().Add(k.pause)
+	}
+	c.mu.Unlock()
+	close(f.landed)
+	c.report(k.name, had, s, err)
+}
+
+// nextPause returns how long no flight begins after a failed one. A source that answers is asked again soon, since what
+// it says may be mended at any moment; one that does not answer is asked ever less often.
+func nextPause(last time.Duration, err error) time.Duration {
+	switch ReasonOf(err) {
+	case SourceUnreachable, StateUnavailable:
+		return min(max(firstPause, 2*last), lastPause)
+	}
+	return firstPause
+}
+
+// refresh does the slow part of a flight. A verifier that panics, on input nobody thought of, has failed; it takes
+// nobody with it.
+func (c *Collections) refresh(ctx context.Context, k *collection, f *flight) (s *Snapshot, err error) {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return nil, &Refusal{Reason: SourceUnreachable, Text: "too many refreshes of the source are under way", Err: ctx.Err()}
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			s, err = nil, &Refusal{Reason: MetadataInvalid, Text: fmt.Sprintf("verifier failed: %.200q", fmt.Sprint(p))}
+		}
+	}()
+	if !k.loaded {
+		s, err := k.verifier.Load(ctx)
+		if err != nil {
+			return nil, err
+		}
+		k.loaded = true
+		if s != nil {
+			c.mu.Lock()
+			k.snapshot = s
+			c.resize(k)
+			c.mu.Unlock()
+			close(f.inHand)
+		}
+	}
+	return k.verifier.Refresh(ctx)
+}
+
+// report tells the outcome of a refresh, and the security event that it may be.
+func (c *Collections) report(name string, had, s *Snapshot, err error) {
+	e := Event{Kind: EventRefresh, Source: c.o.Source, Collection: name, Err: err}
+	if s != nil {
+		e.Versions = s.Versions
+	}
+	c.o.Observe(e)
+	var r *Refusal
+	if !errors.As(err, &r) {
+		return
+	}
+	// PRODUCT: invariant 4, what fails verification raises a security event, in every mode.
+	if r.Reason == NoTrustData && had != nil {
+		c.o.Observe(Event{Kind: EventVanished, Source: c.o.Source, Collection: name, Err: err})
+	}
+	if security[r.Reason] {
+		c.o.Observe(Event{Kind: EventVerification, Source: c.o.Source, Collection: name, Err: err})
+	}
+}
+
+// security are the reasons of a failed refresh that are security events.
+var security = map[Reason]bool{
+	RootNotPinned: true, RootMismatch: true, SignatureInvalid: true, ThresholdNotMet: true, MetadataRollback: true, MetadataInvalid: true,
+}

@@ -1,0 +1,102 @@
+package trust
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Message returns the refusal as one line that stands alone: what, why, what to do, reason and id. It carries validated
+// names and our own words only, because clients print it raw. It is empty for a decision that allows.
+func (d Decision) Message() string {
+	if d.Verdict == Allow {
+		return ""
+	}
+	return fmt.Sprintf("%s [%s %s]", d.sentence(), d.Reason, d.ID)
+}
+
+func (d Decision) sentence() string {
+	switch d.Reason {
+	case NoRule:
+		return fmt.Sprintf("%s is refused: no rule of the gateway matches it; add a rule whose match covers %s, or pull by digest", d.Name, d.Name.Repository)
+	case RuleDeny:
+		return fmt.Sprintf("%s is refused: rule %s denies it", d.Name, d.Rule)
+	case UnsignedTag:
+		return fmt.Sprintf("%s is not signed: %s lists %s of this repository, not %s; %s", d.Name, d.basis(), count(d.Statement.Listed), d.Name.Tag, d.signIt())
+	case NoTrustData:
+		return fmt.Sprintf("%s is not signed: source %s has no trust data for %s; %s", d.Name, d.Source, d.Name.Repository, d.signIt())
+	case MetadataExpired:
+		return fmt.Sprintf("%s is refused: trust data of %s has expired: %s; its publisher must sign again", d.Name, d.basis(), cause(d.Err))
+	case MetadataStale, SourceUnreachable:
+		return fmt.Sprintf("%s cannot be verified now: %s: %s; try again when the source answers", d.Name, d.basis(), cause(d.Err))
+	case StateUnavailable:
+		return fmt.Sprintf("%s cannot be verified now: trust state of source %s: %s", d.Name, d.Source, cause(d.Err))
+	case SignedDigestGone:
+		return fmt.Sprintf("%s is signed, but its content is gone from the registry and not in the cache: %s", d.Name, cause(d.Err))
+	case MediaTypeMismatch, UpstreamInvalid, UpstreamDown:
+		return fmt.Sprintf("%s cannot be served: %s", d.Name, cause(d.Err))
+	}
+	return fmt.Sprintf("%s is refused: trust data of %s does not verify: %s", d.Name, d.basis(), cause(d.Err))
+}
+
+// basis names the source, the version of its targets and the age of the check.
+func (d Decision) basis() string {
+	st := d.Statement
+	if st.Checked.IsZero() {
+		return "source " + d.Source
+	}
+	version := ""
+	for _, v := range st.Versions {
+		if v.Role == "targets" {
+			version = fmt.Sprintf("targets v%d, ", v.Version)
+		}
+	}
+	return fmt.Sprintf("source %s (%schecked %s ago)", d.Source, version, round(d.Time.Sub(st.Checked)))
+}
+
+func (d Decision) signIt() string {
+	n := d.Name.String()
+	if d.Name.Tag == "" {
+		n += ":TAG"
+	}
+	return fmt.Sprintf("sign it with \"%s %s\"", d.SignWith, n)
+}
+
+func count(n int) string {
+	if n == 1 {
+		return "1 signed tag"
+	}
+	return fmt.Sprintf("%d signed tags", n)
+}
+
+// cause returns the error as part of a line: newlines and other control characters cannot pass.
+func cause(err error) string {
+	if err == nil {
+		return "no further cause"
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, err.Error())
+}
+
+// expired names the files that have ended.
+func expired(st Statement, now time.Time) string {
+	var past []string
+	for _, v := range st.Versions {
+		if now.After(v.Expires) {
+			past = append(past, fmt.Sprintf("%s v%d on %s", v.Role, v.Version, v.Expires.UTC().Format(time.RFC3339)))
+		}
+	}
+	return strings.Join(past, ", ")
+}
+
+// round makes an age readable.
+func round(d time.Duration) time.Duration {
+	if d < 0 {
+		return 0
+	}
+	return d.Round(time.Second)
+}

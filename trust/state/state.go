@@ -1,0 +1,258 @@
+// Package state keeps verified metadata and version floors on disk, durably.
+//
+// What is kept of a collection is a Record: the signed files themselves, so that whoever loads them verifies them again.
+// A record lies in two slots, each with a checksum over everything in it, the collection's name included. A save replaces
+// one slot after the other, each by write, sync, rename, sync of the folder: a crash at any moment leaves one slot whole,
+// and a slot that is damaged later costs nothing.
+//
+//	DIR/lock                                    held by the one process that writes
+//	DIR/SOURCE/<sha256 of the collection>/name  the collection's name, for people
+//	                                     /0 /1  the slots
+//	                                     /checked  time of the last successful check, not durable
+package state
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// MaxRecord is the most bytes that one record may take on disk.
+const MaxRecord = 128 << 20
+
+// ErrLost is returned for a collection of which something was kept that can no longer be read.
+var ErrLost = errors.New("kept trust data is damaged in both copies")
+
+var sourcePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+
+// A Record is what is kept of one collection.
+type Record struct {
+	// Files are the verified files under the names that the format gives them.
+	Files []File
+	// Checked is when the last successful check with the source began.
+	Checked time.Time
+}
+
+// A File is one named file of a record.
+type File struct {
+	Name string
+	Data []byte
+}
+
+// Options are what a Store needs.
+type Options struct {
+	// Dir is created, with mode 0700, if it does not exist.
+	Dir string
+	// ReadOnly opens without the lock; nothing can be saved.
+	ReadOnly bool
+	// Observe is told about damaged files as they are found; nil: nobody is.
+	Observe func(source, collection string, err error)
+}
+
+// A Store is a state folder.
+type Store struct {
+	o    Options
+	lock *os.File
+}
+
+// Open opens the state folder and takes its lock, because two writers would undo each other's floors. It waits for the
+// lock until ctx ends, and then says who is in the way.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if o.Observe == nil {
+		o.Observe = func(string, string, error) {}
+	}
+	s := &Store{o: o}
+	if o.ReadOnly {
+		return s, nil
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("state: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(o.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("state: %w", err)
+	}
+	if err := flock(ctx, f); err != nil {
+		return nil, errors.Join(fmt.Errorf("state %s: another process holds the lock: %w", o.Dir, err), f.Close())
+	}
+	s.lock = f
+	sweep(filepath.Join(o.Dir, "*"))
+	return s, nil
+}
+
+// flock takes the exclusive lock on f, asking ten times a second.
+func flock(ctx context.Context, f *os.File) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
+
+// Writable tells whether the state folder takes a file now; the error says why not.
+func (s *Store) Writable() error {
+	f, err := os.CreateTemp(s.o.Dir, tmpPrefix+"*")
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	_, werr := f.WriteString("probe")
+	return errors.Join(werr, f.Close(), os.Remove(f.Name()))
+}
+
+// Close gives the lock back.
+func (s *Store) Close() error {
+	if s.lock == nil {
+		return nil
+	}
+	return s.lock.Close()
+}
+
+// Collection returns the place of one collection. One Collection of a name may be in use at a time.
+func (s *Store) Collection(source, name string) *Collection {
+	sum := sha256.Sum256([]byte(name))
+	return &Collection{store: s, source: source, name: name, dir: filepath.Join(s.o.Dir, source, hex.EncodeToString(sum[:]))}
+}
+
+// A Collection is the place in which the record of one collection is kept. It is not safe for concurrent use.
+type Collection struct {
+	store        *Store
+	source, name string
+	dir          string
+	generation   uint64
+}
+
+// slots are the names of the two copies, in the order in which a save writes them.
+var slots = [2]string{"0", "1"}
+
+// Load returns the newest record that is whole. The error is fs.ErrNotExist if none was ever saved, and ErrLost if one
+// was and neither copy is whole. A damaged copy is reported to Observe, and replaced by the next save.
+func (c *Collection) Load() (*Record, error) {
+	if !sourcePattern.MatchString(c.source) {
+		return nil, fmt.Errorf("state: source name %.80q cannot be a folder", c.source)
+	}
+	if _, err := os.Stat(c.dir); err != nil {
+		return nil, err
+	}
+	if !c.store.o.ReadOnly {
+		sweep(c.dir)
+	}
+	var newest *Record
+	var unreadable error
+	for _, slot := range slots {
+		generation, r, err := c.read(slot)
+		if err != nil {
+			c.store.o.Observe(c.source, c.name, fmt.Errorf("state %s: %w", filepath.Join(c.dir, slot), err))
+			var pathErr *fs.PathError
+			if errors.As(err, &pathErr) && !errors.Is(err, fs.ErrNotExist) {
+				unreadable = err
+			}
+			continue
+		}
+		if newest == nil || generation > c.generation {
+			newest, c.generation = r, generation
+		}
+	}
+	// PRODUCT: invariant 6, a copy that cannot be read now, for want of permission or by a disk fault, may be the newer
+	// one: starting from the older, or from nothing, would take floors back.
+	if unreadable != nil {
+		return nil, fmt.Errorf("state: %w", unreadable)
+	}
+	if newest == nil {
+		return nil, ErrLost
+	}
+	newest.Checked = c.touched(newest.Checked)
+	return newest, nil
+}
+
+// Save keeps the record durably in both slots. After an error the earlier record, or this one, is what Load returns.
+func (c *Collection) Save(r Record) error {
+	if c.store.o.ReadOnly {
+		return errors.New("state: opened to read only")
+	}
+	data, err := encode(c.generation+1, c.name, r)
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	if _, err := os.Stat(c.dir); errors.Is(err, fs.ErrNotExist) {
+		err = c.create(data)
+		if err != nil {
+			return fmt.Errorf("state: %w", err)
+		}
+	} else {
+		for _, slot := range slots {
+			if err := replace(c.dir, slot, data); err != nil {
+				return fmt.Errorf("state: %w", err)
+			}
+		}
+	}
+	c.generation++
+	return nil
+}
+
+// create makes the collection's folder appear whole, so that a folder without a slot always means a loss.
+func (c *Collection) create(data []byte) error {
+	parent := filepath.Dir(c.dir)
+	if err := os.MkdirAll(parent, 0o700); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(parent, tmpPrefix+"*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	for _, slot := range slots {
+		if err := replace(tmp, slot, data); err != nil {
+			return err
+		}
+	}
+	if err := replace(tmp, "name", []byte(c.name+"\n")); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, c.dir); err != nil {
+		return err
+	}
+	return errors.Join(syncDir(parent), syncDir(filepath.Dir(parent)))
+}
+
+// Touch notes when the last successful check began, without the cost of a save and without its durability: what a crash
+// loses makes the data look older, never newer.
+func (c *Collection) Touch(checked time.Time) error {
+	if c.store.o.ReadOnly {
+		return nil
+	}
+	tmp := filepath.Join(c.dir, ".checked")
+	if err := os.WriteFile(tmp, []byte(checked.UTC().Format(time.RFC3339Nano)), 0o600); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	return os.Rename(tmp, filepath.Join(c.dir, "checked"))
+}
+
+// touched returns the time that Touch noted, if it is later than the record's.
+func (c *Collection) touched(record time.Time) time.Time {
+	data, err := os.ReadFile(filepath.Join(c.dir, "checked"))
+	if err != nil {
+		return record
+	}
+	t, err := time.Parse(time.RFC3339Nano, strings.TrimSpace(string(data)))
+	if err != nil || t.Before(record) {
+		return record
+	}
+	return t
+}
