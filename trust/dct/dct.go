@@ -83,6 +83,7 @@ type verifier struct {
 	src    trust.Source
 	place  *state.Collection
 
+	loaded          bool
 	held            *trusted
 	flat            *trust.Snapshot
 	probed, touched time.Time
@@ -97,6 +98,7 @@ func (v *verifier) Load(context.Context) (*trust.Snapshot, error) {
 	}
 	record, err := v.place.Load()
 	if errors.Is(err, fs.ErrNotExist) {
+		v.loaded = true
 		return nil, nil
 	}
 	if err == nil {
@@ -109,8 +111,10 @@ func (v *verifier) Load(context.Context) (*trust.Snapshot, error) {
 		if v.pin.TOFU {
 			return nil, &trust.Refusal{Reason: trust.StateUnavailable, Text: "what was trusted on first use is lost, and cannot be trusted anew before its state is reset", Err: err}
 		}
+		v.loaded = true
 		return nil, nil
 	}
+	v.loaded = true
 	v.flat, v.touched = v.held.flatten(record.Checked), record.Checked
 	return v.flat, nil
 }
@@ -120,6 +124,12 @@ func (v *verifier) Refresh(ctx context.Context) (*trust.Snapshot, error) {
 	// DCT: W6, no root is trusted that nothing in the config allows.
 	if !v.pinned {
 		return nil, &trust.Refusal{Reason: trust.RootNotPinned, Text: "no pin of source " + v.f.o.Source + " covers the name"}
+	}
+	// DCT: W4, without what was kept there are no floors.
+	if !v.loaded {
+		if _, err := v.Load(ctx); err != nil {
+			return nil, err
+		}
 	}
 	now := v.f.o.Now()
 	u := update{gun: v.gun, pin: v.pin, src: v.src, prev: v.held, now: now, probe: now.Sub(v.probed) >= probeEvery}

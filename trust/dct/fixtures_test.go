@@ -72,10 +72,12 @@ func readExpected(t *testing.T, fixture string) expected {
 // A world is a format with one pin for everything, over a folder, with a state folder of its own.
 type world struct {
 	t      *testing.T
-	src    *dirSource
+	src    *dirSource   // source, if it is a folder
+	source trust.Source // what verifiers ask
 	pin    Pin
 	now    time.Time
 	store  *state.Store
+	dir    string
 	events []trust.Event
 	gun    string
 }
@@ -84,18 +86,26 @@ func newWorld(t *testing.T, fixture string, pin Pin) *world {
 	t.Helper()
 	w := &world{t: t, pin: pin, now: fixtureTime, gun: readExpected(t, fixture).GUN}
 	w.serve(fixture)
-	store, err := state.Open(t.Context(), state.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { store.Close() })
-	w.store = store
+	w.keep()
 	return w
+}
+
+// keep gives the world a fresh state folder.
+func (w *world) keep() {
+	w.t.Helper()
+	w.dir = w.t.TempDir()
+	store, err := state.Open(w.t.Context(), state.Options{Dir: w.dir})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { store.Close() })
+	w.store = store
 }
 
 // serve makes the source answer from another fixture.
 func (w *world) serve(fixture string) {
 	w.src = &dirSource{dir: filepath.Join("testdata", fixture, "tuf")}
+	w.source = w.src
 }
 
 // open returns a verifier as after a start of the process.
@@ -111,7 +121,7 @@ func (w *world) open() trust.Verifier {
 		Source: "fixtures", GUN: "{name}", Pins: pins, State: w.store,
 		Fetcher: func(string) trust.Source {
 			return fetch(func(ctx context.Context, file string, limit int64) ([]byte, error) {
-				return w.src.Fetch(ctx, file, limit)
+				return w.source.Fetch(ctx, file, limit)
 			})
 		},
 		Now:     func() time.Time { return w.now },

@@ -1,0 +1,456 @@
+package dct
+
+import (
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tagwarden/tagwarden/trust"
+	"github.com/tagwarden/tagwarden/trust/trusttest"
+)
+
+func decodeB64(t *testing.T, s string) []byte {
+	t.Helper()
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestWarm: each row is an attack on somebody who has seen the repository at versions 1 and 2. It is made on a running
+// verifier and on one that was restarted. Want is the reason of the refused refresh, "" if it must succeed; v1 must in
+// every case go on meaning what it means unless v1 says otherwise.
+func TestWarm(t *testing.T) {
+	good := "sha256:" + sha("good")
+	for _, c := range []struct {
+		name   string
+		attack func(n *trusttest.Notary, first map[string][]byte)
+		want   trust.Reason
+		v1     string
+	}{
+		{"nothing new", func(n *trusttest.Notary, _ map[string][]byte) {}, "", good},
+		{"new versions", func(n *trusttest.Notary, _ map[string][]byte) { n.Next(n.Targets, n.Delegations[0]) }, "", good},
+		{"everything rolled back", func(n *trusttest.Notary, first map[string][]byte) { n.Serve(first) }, trust.MetadataRollback, good},
+		{"timestamp rolled back", func(n *trusttest.Notary, _ map[string][]byte) { n.Timestamp.Version--; n.Publish() }, trust.MetadataRollback, good},
+		{"snapshot rolled back", func(n *trusttest.Notary, _ map[string][]byte) {
+			n.Timestamp.Version++
+			n.Snapshot.Version--
+			n.Publish()
+		}, trust.MetadataRollback, good},
+		{"targets rolled back", func(n *trusttest.Notary, _ map[string][]byte) { n.Targets.Version--; n.Next() }, trust.MetadataRollback, good},
+		{"releases rolled back", func(n *trusttest.Notary, _ map[string][]byte) { n.Delegations[0].Version--; n.Next() }, trust.MetadataRollback, good},
+		{"targets of the same version with other content", func(n *trusttest.Notary, _ map[string][]byte) { n.Targets.Sign("x", "x"); n.Next() }, trust.MetadataRollback, good},
+		{"timestamp of the same version with other content", func(n *trusttest.Notary, _ map[string][]byte) {
+			n.Snapshot.Version++
+			n.Publish()
+		}, trust.MetadataRollback, good},
+		{"releases leaves the snapshot", func(n *trusttest.Notary, _ map[string][]byte) { n.Delegations[0].Hidden = true; n.Next() }, trust.MetadataRollback, good},
+		{"repository vanishes", func(n *trusttest.Notary, _ map[string][]byte) { n.Serve(nil) }, trust.NoTrustData, good},
+		{"source goes down", func(n *trusttest.Notary, _ map[string][]byte) { n.Fail(errors.New("down")) }, trust.SourceUnreachable, good},
+		{"timestamp expired when it came", func(n *trusttest.Notary, _ map[string][]byte) {
+			n.Timestamp.Expires = fixtureTime.Add(-time.Second)
+			n.Next()
+		}, trust.MetadataExpired, good},
+		{"half published", func(n *trusttest.Notary, _ map[string][]byte) {
+			n.Next(n.Targets)
+			for file := range n.Files() {
+				if matched, _ := filepath.Match("targets.*", file); matched {
+					n.Remove(file)
+				}
+			}
+		}, trust.SourceUnreachable, good},
+		{"another repository under the same name", func(n *trusttest.Notary, _ map[string][]byte) {
+			other := newRepo()
+			other.Timestamp.Version, other.Root.Version = 9, 9
+			other.Publish()
+			n.Serve(other.Files())
+		}, trust.ThresholdNotMet, good},
+		{"the next root by a stranger", func(n *trusttest.Notary, _ map[string][]byte) {
+			other := newRepo()
+			other.Root.Version = 2
+			other.Timestamp.Version = 9
+			other.Publish()
+			n.Serve(other.Files())
+		}, trust.RootMismatch, good},
+		{"the next root by the old key alone", func(n *trusttest.Notary, _ map[string][]byte) {
+			old := n.Root.Keys
+			n.RotateRoot(fixtureTime)
+			n.Root.Signers = old
+			n.Next()
+		}, trust.ThresholdNotMet, good},
+		{"root rotated", func(n *trusttest.Notary, _ map[string][]byte) { n.RotateRoot(fixtureTime); n.Next() }, "", good},
+		{"root rotated three times", func(n *trusttest.Notary, _ map[string][]byte) {
+			for range 3 {
+				n.RotateRoot(fixtureTime)
+				n.Publish()
+			}
+			n.Next()
+		}, "", good},
+		{"a root is missing on the way", func(n *trusttest.Notary, _ map[string][]byte) {
+			n.RotateRoot(fixtureTime)
+			n.Publish()
+			n.RotateRoot(fixtureTime)
+			n.Next()
+			n.Remove("2.root.json")
+		}, trust.RootMismatch, good},
+		{"a root with a leap in its version", func(n *trusttest.Notary, _ map[string][]byte) {
+			n.RotateRoot(fixtureTime)
+			n.Root.Version = 3
+			n.Next()
+			files := n.Files()
+			files["2.root.json"] = files["3.root.json"]
+			n.Serve(files)
+		}, trust.RootMismatch, good},
+		{"root rotated to an expired one", func(n *trusttest.Notary, _ map[string][]byte) {
+			n.RotateRoot(fixtureTime)
+			n.Root.Expires = fixtureTime.Add(-time.Second)
+			n.Next()
+		}, trust.MetadataExpired, good},
+		{"timestamp key rotated, versions from the start", func(n *trusttest.Notary, _ map[string][]byte) {
+			n.Timestamp.Keys, n.Timestamp.Version = []*trusttest.Key{trusttest.NewKey(trusttest.ECDSA)}, 0
+			n.RotateRoot(fixtureTime)
+			n.Next()
+		}, "", good},
+		{"targets key rotated, versions from the start", func(n *trusttest.Notary, _ map[string][]byte) {
+			n.Targets.Keys, n.Targets.Version = []*trusttest.Key{trusttest.NewKey(trusttest.ECDSA)}, 1
+			n.RotateRoot(fixtureTime)
+			n.Next()
+		}, "", good},
+		{"releases key changed by targets, versions from the start", func(n *trusttest.Notary, _ map[string][]byte) {
+			n.Delegations[0].Keys, n.Delegations[0].Version = []*trusttest.Key{trusttest.NewKey(trusttest.ECDSA)}, 1
+			n.Next(n.Targets)
+		}, "", good},
+		{"releases key removed, file not signed anew", func(n *trusttest.Notary, _ map[string][]byte) {
+			r := n.Delegations[0]
+			r.Signers, r.Keys = r.Keys, []*trusttest.Key{trusttest.NewKey(trusttest.ECDSA)}
+			n.Next(n.Targets)
+		}, "", "threshold_not_met"},
+	} {
+		for _, restart := range []bool{false, true} {
+			name := c.name
+			if restart {
+				name += ", restarted"
+			}
+			t.Run(name, func(t *testing.T) {
+				n := newRepo()
+				n.Publish()
+				w := rig(t, n, pinOf(n))
+				v := w.open()
+				for range 2 {
+					if _, err := v.Refresh(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					if n.Targets.Version == 1 {
+						n.Next(n.Targets, n.Delegations[0])
+					}
+				}
+				first := maps.Clone(n.Files())
+				first["timestamp.json"] = w.firstTimestamp(n)
+				if restart {
+					v = w.open()
+				}
+				before, err := v.Load(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.attack(n, first)
+				s, err := v.Refresh(t.Context())
+				if err == nil && c.want != "" || err != nil && trust.ReasonOf(err) != c.want {
+					t.Fatalf("%v, want %q", err, c.want)
+				}
+				if err != nil {
+					s = before
+				}
+				if got := verdict(w, s, "v1"); got != c.v1 {
+					t.Errorf("v1 is %s, want %s", got, c.v1)
+				}
+				// Whatever happened, what is kept now verifies at the next start, and says the same.
+				kept, err := w.open().Load(t.Context())
+				if err != nil || verdict(w, kept, "v1") != c.v1 {
+					t.Errorf("kept state: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// firstTimestamp returns the repository's timestamp of version 1, still signed by its key.
+func (w *world) firstTimestamp(n *trusttest.Notary) []byte {
+	now := n.Files()
+	versions := []int64{n.Timestamp.Version, n.Snapshot.Version, n.Targets.Version, n.Delegations[0].Version}
+	n.Timestamp.Version, n.Snapshot.Version, n.Targets.Version, n.Delegations[0].Version = 1, 1, 1, 1
+	n.Publish()
+	first := n.Files()["timestamp.json"]
+	n.Timestamp.Version, n.Snapshot.Version, n.Targets.Version, n.Delegations[0].Version = versions[0], versions[1], versions[2], versions[3]
+	n.Serve(now)
+	return first
+}
+
+// TestRetiredRoleKeepsItsFloor: a delegation that went and came back cannot come back older.
+func TestRetiredRoleKeepsItsFloor(t *testing.T) {
+	n := newRepo()
+	bob := n.Delegate("targets/bob", "")
+	bob.Version = 5
+	n.Publish()
+	w := rig(t, n, pinOf(n))
+	refresh := func() error {
+		_, err := w.open().Refresh(t.Context())
+		return err
+	}
+	if err := refresh(); err != nil {
+		t.Fatal(err)
+	}
+	n.Delegations = n.Delegations[:1]
+	n.Next(n.Targets)
+	if err := refresh(); err != nil {
+		t.Fatal(err)
+	}
+	n.Delegations, bob.Version = append(n.Delegations, bob), 4
+	n.Next(n.Targets)
+	if err := refresh(); trust.ReasonOf(err) != trust.MetadataRollback {
+		t.Errorf("came back at v4 after v5: %v", err)
+	}
+	bob.Hidden = true
+	n.Next()
+	if err := refresh(); trust.ReasonOf(err) != trust.MetadataRollback {
+		t.Errorf("came back without a file: %v", err)
+	}
+	bob.Version, bob.Hidden = 6, false
+	n.Next()
+	if err := refresh(); err != nil {
+		t.Errorf("came back at v6: %v", err)
+	}
+}
+
+// TestFixturePairs: the same, with what real servers published.
+func TestFixturePairs(t *testing.T) {
+	for _, c := range []struct {
+		before, after, tag string
+		refresh            trust.Reason
+		want               string
+	}{
+		{"d0-before-revoke", "d-revoked-tag", "v1", "", "unsigned_tag"},
+		{"d-revoked-tag", "d0-before-revoke", "v1", trust.MetadataRollback, "unsigned_tag"},
+		{"e0-root-v1", "e1-root-v2", "v1", "", "sha256:382997ff96e8ddcacbd21c5f4e0d240af9e266b5140147f3086e2c78e2f5593d"},
+		{"e0-root-v1", "e-rotated-root", "v2", "", "sha256:6aa08b0c3d339f49c29009c76fbad34d801346f728903f02391cde0ed230afa5"},
+		{"e-rotated-root", "e0-root-v1", "v2", trust.MetadataRollback, "sha256:6aa08b0c3d339f49c29009c76fbad34d801346f728903f02391cde0ed230afa5"},
+		{"g0-nested-delegations", "g-nested-delegations", "top", "", "sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"},
+		{"p0-before-signer-removal", "p1-releases-signed-by-removed-key", "v1", "", "threshold_not_met"},
+		{"b0-signer-added-nothing-signed", "b-releases-signer", "v1", "", "sha256:4ba982f9fcd758a2351e8467d64ba9b9d55e07e07749895f4d9fb38e70962182"},
+	} {
+		t.Run(c.before+" then "+c.after, func(t *testing.T) {
+			w := newWorld(t, c.before, Pin{TOFU: true})
+			v := w.open()
+			s, err := v.Refresh(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.serve(c.after)
+			next, err := v.Refresh(t.Context())
+			if err == nil {
+				s = next
+			}
+			if err == nil && c.refresh != "" || err != nil && trust.ReasonOf(err) != c.refresh {
+				t.Errorf("refresh: %v, want %q", err, c.refresh)
+			}
+			if got := verdict(w, s, c.tag); got != c.want {
+				t.Errorf("%s is %s, want %s", c.tag, got, c.want)
+			}
+		})
+	}
+}
+
+// TestPins: who may speak for a name.
+func TestPins(t *testing.T) {
+	first, last := readExpected(t, "e0-root-v1"), readExpected(t, "e-rotated-root")
+	for _, c := range []struct {
+		name, fixture string
+		pin           Pin
+		want          trust.Reason
+	}{
+		{"newest root by id", "e-rotated-root", Pin{Keys: last.RootKeys}, ""},
+		{"oldest root by id walks forward", "e-rotated-root", Pin{Keys: first.RootKeys}, ""},
+		{"oldest root by canonical id walks forward", "e-rotated-root", Pin{Keys: first.RootCanonical}, ""},
+		{"one in the middle walks forward", "e-rotated-root", Pin{Keys: readExpected(t, "e1-root-v2").RootKeys}, ""},
+		{"another root", "e-rotated-root", Pin{Keys: readExpected(t, "a-simple-targets").RootKeys}, trust.RootNotPinned},
+		{"another root, no older ones", "a-simple-targets", Pin{Keys: last.RootKeys}, trust.RootNotPinned},
+		{"no keys at all", "a-simple-targets", Pin{}, trust.RootNotPinned},
+		{"another CA", "a-simple-targets", Pin{CA: x509.NewCertPool()}, trust.RootNotPinned},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, c.fixture, c.pin)
+			_, err := w.open().Refresh(t.Context())
+			if err == nil && c.want != "" || err != nil && trust.ReasonOf(err) != c.want {
+				t.Fatalf("%v, want %q", err, c.want)
+			}
+			if _, err := w.open().Load(t.Context()); err != nil {
+				t.Errorf("load: %v", err)
+			}
+		})
+	}
+}
+
+// TestPinnedRootMustLeadToTheNewest: a source that hides the way from the pinned root to its newest is refused.
+func TestPinnedRootMustLeadToTheNewest(t *testing.T) {
+	n := newRepo()
+	n.Publish()
+	pin := pinOf(n)
+	n.RotateRoot(fixtureTime)
+	n.Publish()
+	n.RotateRoot(fixtureTime)
+	n.Next()
+	n.Remove("3.root.json")
+	if _, err := rig(t, n, pin).open().Refresh(t.Context()); trust.ReasonOf(err) != trust.RootMismatch {
+		t.Errorf("%v, want root_mismatch", err)
+	}
+}
+
+// TestChangedPinIsEnforcedOnWhatWasKept: DCT W6.
+func TestChangedPinIsEnforcedOnWhatWasKept(t *testing.T) {
+	n := newRepo()
+	n.Publish()
+	w := rig(t, n, pinOf(n))
+	if _, err := w.open().Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.pin = Pin{Keys: []string{trusttest.NewKey(trusttest.ECDSA).ID()}}
+	if s, err := w.open().Load(t.Context()); s != nil || err != nil {
+		t.Errorf("state under another pin was loaded: %v, %v", s, err)
+	}
+	if _, err := w.open().Refresh(t.Context()); trust.ReasonOf(err) != trust.RootNotPinned {
+		t.Errorf("%v, want root_not_pinned", err)
+	}
+}
+
+func TestCAPin(t *testing.T) {
+	ca, caKey, pool := caPool(t)
+	certify := func(k *trusttest.Key, usage ...x509.ExtKeyUsage) *trusttest.Key {
+		tmpl := trusttest.Template(gun, fixtureTime)
+		tmpl.ExtKeyUsage = usage
+		return k.Certify(tmpl, ca, caKey.Private)
+	}
+	for name, c := range map[string]struct {
+		usage []x509.ExtKeyUsage
+		want  trust.Reason
+	}{
+		"code signing": {[]x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}, ""},
+		"servers":      {[]x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, ""},
+		"any":          {[]x509.ExtKeyUsage{x509.ExtKeyUsageAny}, ""},
+		"nothing said": {nil, ""},
+		"mail only":    {[]x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}, trust.RootNotPinned},
+	} {
+		n := newRepo()
+		n.Root.Keys = []*trusttest.Key{certify(n.Root.Keys[0], c.usage...)}
+		n.Publish()
+		w := rig(t, n, Pin{CA: pool})
+		v := w.open()
+		if _, err := v.Refresh(t.Context()); err == nil && c.want != "" || err != nil && trust.ReasonOf(err) != c.want {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+		if c.want != "" {
+			continue
+		}
+		old := n.Root.Keys
+		n.Root.Keys = []*trusttest.Key{certify(trusttest.NewKey(trusttest.ECDSA), c.usage...)}
+		n.Root.Signers = append(slices.Clone(n.Root.Keys), old...)
+		n.Root.Version++
+		n.Next()
+		if _, err := v.Refresh(t.Context()); err != nil {
+			t.Errorf("%s: rotated to another certificate of the CA: %v", name, err)
+		}
+		n.RotateRoot(fixtureTime)
+		n.Next()
+		if _, err := v.Refresh(t.Context()); trust.ReasonOf(err) != trust.RootNotPinned {
+			t.Errorf("%s: rotated away from the CA: %v", name, err)
+		}
+	}
+}
+
+// TestLostState: PRODUCT invariant 6.
+func TestLostState(t *testing.T) {
+	damage := func(t *testing.T, w *world) {
+		t.Helper()
+		slots, err := filepath.Glob(filepath.Join(w.dir, "fixtures", "*", "[01]"))
+		if err != nil || len(slots) != 2 {
+			t.Fatalf("slots %v, %v", slots, err)
+		}
+		for _, s := range slots {
+			if err := os.WriteFile(s, []byte("rubbish"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, tofu := range []bool{false, true} {
+		n := newRepo()
+		n.Publish()
+		pin := pinOf(n)
+		if tofu {
+			pin = Pin{TOFU: true}
+		}
+		w := rig(t, n, pin)
+		if _, err := w.open().Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		damage(t, w)
+		w.events = nil
+		v := w.open()
+		_, err := v.Load(t.Context())
+		if !slices.ContainsFunc(w.events, func(e trust.Event) bool { return e.Kind == trust.EventStateDamaged }) {
+			t.Errorf("tofu %v: no event", tofu)
+		}
+		if tofu {
+			if trust.ReasonOf(err) != trust.StateUnavailable || err == nil {
+				t.Errorf("trust on first use began anew: %v", err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("pinned: %v", err)
+		}
+		if _, err := v.Refresh(t.Context()); err != nil {
+			t.Errorf("pinned: %v", err)
+		}
+	}
+}
+
+// TestStateMustBeKept: what cannot be kept is not used.
+func TestStateMustBeKept(t *testing.T) {
+	n := newRepo()
+	n.Publish()
+	w := rig(t, n, pinOf(n))
+	if err := os.WriteFile(filepath.Join(w.dir, "fixtures"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.open().Refresh(t.Context()); trust.ReasonOf(err) != trust.StateUnavailable {
+		t.Errorf("%v, want state_unavailable", err)
+	}
+}
+
+// TestExpiryIsLeftToDecisions: what was valid when it was checked is refused later, by the clock alone.
+func TestExpiryIsLeftToDecisions(t *testing.T) {
+	n := newRepo()
+	n.Publish()
+	w := rig(t, n, pinOf(n))
+	s, err := w.open().Refresh(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.Expires.Equal(n.Timestamp.Expires) {
+		t.Errorf("expires %v, want the timestamp's %v", s.Expires, n.Timestamp.Expires)
+	}
+	w.now = n.Timestamp.Expires.Add(time.Second)
+	s, err = w.open().Load(t.Context())
+	if err != nil {
+		t.Fatalf("expired state must load, for its floors: %v", err)
+	}
+	if got := verdict(w, s, "v1"); got != "metadata_expired" {
+		t.Errorf("v1 is %s", got)
+	}
+}
