@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -74,6 +75,7 @@ func (c *Collections) report(name string, had, s *Snapshot, err error) {
 	e := Event{Kind: EventRefresh, Source: c.o.Source, Collection: name, Err: err}
 	if s != nil {
 		e.Versions = s.Versions
+		e.Changed = had == nil || !slices.Equal(had.Versions, s.Versions)
 	}
 	c.o.Observe(e)
 	var r *Refusal

@@ -52,7 +52,7 @@ type File struct {
 type Options struct {
 	// Dir is created, with mode 0700, if it does not exist.
 	Dir string
-	// ReadOnly opens without the lock; nothing can be saved.
+	// ReadOnly opens without the lock; saves succeed and keep nothing.
 	ReadOnly bool
 	// Observe is told about damaged files as they are found; nil: nobody is.
 	Observe func(source, collection string, err error)
@@ -144,8 +144,8 @@ var slots = [2]string{"0", "1"}
 // Load returns the newest record that is whole. The error is fs.ErrNotExist if none was ever saved, and ErrLost if one
 // was and neither copy is whole. A damaged copy is reported to Observe, and replaced by the next save.
 func (c *Collection) Load() (*Record, error) {
-	if !sourcePattern.MatchString(c.source) {
-		return nil, fmt.Errorf("state: source name %.80q cannot be a folder", c.source)
+	if err := c.named(); err != nil {
+		return nil, err
 	}
 	if _, err := os.Stat(c.dir); err != nil {
 		return nil, err
@@ -181,10 +181,21 @@ func (c *Collection) Load() (*Record, error) {
 	return newest, nil
 }
 
+// named checks the one part of the path that is not a hash.
+func (c *Collection) named() error {
+	if !sourcePattern.MatchString(c.source) {
+		return fmt.Errorf("state: source name %.80q cannot be a folder", c.source)
+	}
+	return nil
+}
+
 // Save keeps the record durably in both slots. After an error the earlier record, or this one, is what Load returns.
 func (c *Collection) Save(r Record) error {
 	if c.store.o.ReadOnly {
-		return errors.New("state: opened to read only")
+		return nil
+	}
+	if err := c.named(); err != nil {
+		return err
 	}
 	data, err := encode(c.generation+1, c.name, r)
 	if err != nil {
@@ -217,13 +228,13 @@ func (c *Collection) create(data []byte) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
+	if err := os.WriteFile(filepath.Join(tmp, "name"), []byte(c.name+"\n"), 0o600); err != nil {
+		return err
+	}
 	for _, slot := range slots {
 		if err := replace(tmp, slot, data); err != nil {
 			return err
 		}
-	}
-	if err := replace(tmp, "name", []byte(c.name+"\n")); err != nil {
-		return err
 	}
 	if err := os.Rename(tmp, c.dir); err != nil {
 		return err

@@ -1,0 +1,140 @@
+package audit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// sink is a disk that can be full or stuck.
+type sink struct {
+	mu   sync.Mutex
+	buf  bytes.Buffer
+	err  error
+	gate chan struct{} // writes wait for it when it is not nil
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	if s.gate != nil {
+		<-s.gate
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		n, _ := s.buf.Write(p[:len(p)/2])
+		return n, s.err
+	}
+	return s.buf.Write(p)
+}
+
+func (s *sink) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+func (s *sink) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.String()
+}
+
+func TestLinesComeOutWholeAndInOrder(t *testing.T) {
+	var s sink
+	l := New(&s, Options{})
+	var want strings.Builder
+	for i := range 3000 {
+		if err := l.Record(i); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(&want, i)
+	}
+	l.Close()
+	if s.String() != want.String() {
+		t.Errorf("%d bytes, want %d", len(s.String()), want.Len())
+	}
+}
+
+func TestFullQueue(t *testing.T) {
+	for _, refuse := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := sink{gate: make(chan struct{})}
+			dropped := 0
+			l := New(&s, Options{Refuse: refuse, Dropped: func(n int, _ error) { dropped += n }})
+			var refused int
+			for range queueLines + 100000 {
+				if l.Record("x") != nil {
+					refused++
+				}
+			}
+			if refuse && (refused == 0 || dropped != 0) || !refuse && (refused != 0 || dropped == 0) {
+				t.Errorf("refuse %v: %d refused, %d dropped", refuse, refused, dropped)
+			}
+			close(s.gate)
+			l.Close()
+		})
+	}
+}
+
+func TestDiskFullAndFreedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s sink
+		s.fail(errors.New("no space left"))
+		l := New(&s, Options{Refuse: true})
+		if err := l.Record("first"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if err := l.Record("second"); !errors.Is(err, ErrFull) {
+			t.Errorf("while the disk is full: %v", err)
+		}
+		s.fail(nil)
+		time.Sleep(retryEvery) // the clock of the bubble
+		synctest.Wait()
+		if err := l.Record("third"); err != nil {
+			t.Errorf("after it was freed: %v", err)
+		}
+		l.Close()
+		if got := s.String(); got != "\"first\"\n\"third\"\n" {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+func TestDropCountsWhatTheDiskRefuses(t *testing.T) {
+	var s sink
+	s.fail(errors.New("no space left"))
+	dropped := 0
+	l := New(&s, Options{Dropped: func(n int, err error) { dropped += n }})
+	for range 10 {
+		if err := l.Record("x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.Close()
+	if dropped != 10 {
+		t.Errorf("%d dropped, want 10", dropped)
+	}
+}
+
+func TestCloseWhileTheDiskIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s sink
+		s.fail(errors.New("no space left"))
+		dropped := 0
+		l := New(&s, Options{Refuse: true, Dropped: func(n int, _ error) { dropped += n }})
+		if err := l.Record("x"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		l.Close()
+		if dropped != 1 {
+			t.Errorf("%d dropped, want 1", dropped)
+		}
+	})
+}
