@@ -39,6 +39,9 @@ func ParseMatch(s string) (Match, error) {
 		return Match{}, fmt.Errorf(`match %.80q: a star stands only at the end, as "/*" (one more component) or "/**" (one or more), or alone as "**"`, s)
 	}
 	if k == full {
+		if host, err := Host(prefix); err == nil && !strings.Contains(prefix, "/") {
+			return Match{}, fmt.Errorf(`match %q is a registry without images: write "%s/**" for all of it`, s, host)
+		}
 		name, err := Repository(prefix)
 		if err != nil {
 			return Match{}, fmt.Errorf("match: %w", err)
