@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/spf13/cobra"
+	"github.com/tagwarden/tagwarden/config"
+	"github.com/tagwarden/tagwarden/proxy"
+	"github.com/tagwarden/tagwarden/trust"
+	"github.com/tagwarden/tagwarden/trust/state"
+)
+
+func explainCommand(file *string) *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use:   "explain IMAGE[:TAG|@DIGEST]",
+		Short: "Show the decision for one reference, every step of it, and how to mend a refusal",
+		Args:  exactly(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if output != "text" && output != "json" {
+				return usageError{fmt.Errorf("explain: -o %q: text or json", output)}
+			}
+			cfg, err := load(*file, c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			e, err := explain(c.Context(), cfg, args[0])
+			if err != nil {
+				return err
+			}
+			if err := e.print(c.OutOrStdout(), output); err != nil {
+				return err
+			}
+			if e.Verdict != trust.Allow.String() {
+				return errSaid
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	return c
+}
+
+// An explanation is everything about one decision.
+type explanation struct {
+	Image    string        `json:"image"`
+	Rule     string        `json:"rule"`
+	Mode     string        `json:"mode"`
+	Source   string        `json:"source"`
+	Checked  *time.Time    `json:"checked"`
+	Versions []roleVersion `json:"versions"`
+	Claims   []claim       `json:"claims"`
+	Verdict  string        `json:"verdict"`
+	Reason   string        `json:"reason"`
+	Digest   string        `json:"digest"`
+	Message  string        `json:"message"`
+}
+
+type roleVersion struct {
+	Role    string    `json:"role"`
+	Version int64     `json:"version"`
+	Expires time.Time `json:"expires"`
+}
+
+type claim struct {
+	Role     string   `json:"role"`
+	Digest   string   `json:"digest"`
+	Keys     []string `json:"keys"`
+	Released bool     `json:"released"`
+}
+
+// explain decides one reference as the gateway would, from the kept trust data and the source, and keeps nothing.
+func explain(ctx context.Context, cfg *config.Config, image string) (explanation, error) {
+	named, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return explanation{}, usageError{fmt.Errorf("explain: %.200q is not an image: %w", image, err)}
+	}
+	repository, err := namesOf(cfg).Repository(reference.Domain(named), reference.Path(named))
+	if err != nil {
+		return explanation{Image: image, Verdict: trust.Deny.String(), Reason: string(trust.UnknownRegistry), Message: err.Error()}, nil
+	}
+	kept, err := state.Open(ctx, state.Options{Dir: cfg.State, ReadOnly: true})
+	if err != nil {
+		return explanation{}, err
+	}
+	decider, err := newTrust(cfg, trustOptions{state: kept, observe: func(trust.Event) {}})
+	if err != nil {
+		return explanation{}, err
+	}
+	defer decider.close()
+	if d, ok := named.(reference.Digested); ok {
+		return explained(repository+"@"+d.Digest().String(), decider.Digest(repository, d.Digest())), nil
+	}
+	tagged := reference.TagNameOnly(named).(reference.Tagged)
+	name := trust.Name{Repository: repository, Tag: tagged.Tag()}
+	return explained(name.String(), decider.Decide(ctx, name)), nil
+}
+
+// explained lists what the decision rests on.
+func explained(image string, d trust.Decision) explanation {
+	e := explanation{
+		Image: image, Rule: d.Rule, Mode: d.Mode.String(), Source: d.Source, Verdict: d.Verdict.String(), Reason: string(d.Reason),
+		Digest: d.Digest().String(), Message: d.Message(),
+	}
+	if !d.Statement.Checked.IsZero() {
+		e.Checked = &d.Statement.Checked
+	}
+	for _, v := range d.Statement.Versions {
+		e.Versions = append(e.Versions, roleVersion{v.Role, v.Version, v.Expires})
+	}
+	for _, c := range d.Statement.Claims {
+		e.Claims = append(e.Claims, claim{c.Role, c.Target.Digest.String(), c.Keys, c.Released})
+	}
+	return e
+}
+
+// print writes the explanation for people, or as JSON.
+func (e explanation) print(w io.Writer, output string) error {
+	if output == "json" {
+		j := json.NewEncoder(w)
+		j.SetIndent("", "  ")
+		return j.Encode(e)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, format string, a ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, a...)) }
+	row("image", "%s", e.Image)
+	row("rule", "%s (%s)", orNone(e.Rule), e.Mode)
+	row("source", "%s", orNone(e.Source))
+	if e.Checked != nil {
+		row("checked", "%s", e.Checked.UTC().Format(time.RFC3339))
+	}
+	for _, v := range e.Versions {
+		row("", "%s v%d, expires %s", v.Role, v.Version, v.Expires.UTC().Format(time.RFC3339))
+	}
+	for _, c := range e.Claims {
+		row("signed by", "%s as %s, keys %s", c.Role, c.Digest, c.Keys)
+	}
+	row("verdict", "%s %s", e.Verdict, e.Reason)
+	if e.Digest != "" {
+		row("digest", "%s", e.Digest)
+	}
+	if e.Message != "" {
+		row("message", "%s", e.Message)
+	}
+	return t.Flush()
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+var _ proxy.Decider = (*trustHalf)(nil)

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"io"
+
+	"github.com/tagwarden/tagwarden/cache"
+	"github.com/tagwarden/tagwarden/proxy"
+	"github.com/tagwarden/tagwarden/proxy/admin"
+	"github.com/tagwarden/tagwarden/proxy/upstream"
+	"github.com/tagwarden/tagwarden/trust"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// newLog returns the log of the process: JSON with fixed keys.
+func newLog(w io.Writer) *zap.Logger {
+	e := zap.NewProductionEncoderConfig()
+	e.TimeKey, e.MessageKey, e.EncodeTime = "time", "message", zapcore.RFC3339NanoTimeEncoder
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(e), zapcore.Lock(zapcore.AddSync(w)), zap.InfoLevel))
+}
+
+// An observer turns what the rooms tell into log lines and figures.
+type observer struct {
+	log     *zap.Logger
+	metrics *admin.Metrics // set before anything is served
+}
+
+// trust observes refreshes and the security events of trust data.
+func (o *observer) trust(e trust.Event) {
+	o.metrics.Trust(e)
+	fields := []zap.Field{zap.String("source", e.Source), zap.String("collection", e.Collection), zap.Error(e.Err)}
+	switch {
+	case e.Kind != trust.EventRefresh:
+		o.log.Warn("security event", append(fields, zap.String("kind", string(e.Kind)))...)
+	case e.Err != nil:
+		o.log.Warn("refresh failed", append(fields, zap.String("reason", string(trust.ReasonOf(e.Err))))...)
+	case e.Changed:
+		for _, v := range e.Versions {
+			fields = append(fields, zap.Int64(v.Role, v.Version))
+		}
+		o.log.Info("trust data changed", fields...)
+	}
+}
+
+// state observes damaged files of the state folder.
+func (o *observer) state(source, collection string, err error) {
+	o.log.Error("state damaged", zap.String("source", source), zap.String("collection", collection), zap.Error(err))
+	o.metrics.Security(string(trust.EventStateDamaged))
+}
+
+// cache observes what happens in the content store.
+func (o *observer) cache(e cache.Event) {
+	o.log.Warn("cache", zap.String("kind", string(e.Kind)), zap.String("digest", e.Digest.String()), zap.Error(e.Err))
+	if e.Kind == cache.Damaged && o.metrics != nil {
+		o.metrics.Security("cache_damaged")
+	}
+}
+
+// sent observes every exchange with a registry or source.
+func (o *observer) sent(e upstream.Event) { o.metrics.Upstream(e.Name, e.Code) }
+
+// dropped observes decisions that are missing in the audit log.
+func (o *observer) dropped(lines int, err error) {
+	for range lines {
+		o.metrics.AuditDropped()
+	}
+	o.log.Error("audit lines lost", zap.Int("lines", lines), zap.Error(err))
+}
+
+// proxy observes requests.
+func (o *observer) proxy(e proxy.Event) {
+	switch e.Kind {
+	case proxy.Answered:
+		o.metrics.Answered(e.Op, e.Took)
+	case proxy.Hit, proxy.Miss:
+		o.metrics.Cache(e.Op, e.Kind == proxy.Hit)
+	default:
+		o.metrics.Security(string(e.Kind))
+		o.log.Warn("security event", zap.String("kind", string(e.Kind)), zap.Error(errors.Join(e.Err)))
+	}
+}

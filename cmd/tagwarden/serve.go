@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/tagwarden/tagwarden/cache"
+	"github.com/tagwarden/tagwarden/config"
+	"github.com/tagwarden/tagwarden/proxy"
+	"github.com/tagwarden/tagwarden/proxy/admin"
+	"github.com/tagwarden/tagwarden/proxy/audit"
+	"github.com/tagwarden/tagwarden/trust/state"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// lockWait is how long a start waits for the process before it to let the state folder go.
+	lockWait = 30 * time.Second
+	// drainTime is how long requests under way may go on after the signal to end.
+	drainTime = 5 * time.Minute
+)
+
+func serveCommand(file *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Run the gateway",
+		Args:  exactly(0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := load(*file, c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			log := newLog(c.ErrOrStderr())
+			defer log.Sync() //nolint:errcheck // standard error cannot be synced everywhere
+			return serve(c.Context(), cfg, log, c.OutOrStdout())
+		},
+	}
+}
+
+// serve runs the gateway until ctx ends, and then lets what is under way finish.
+func serve(ctx context.Context, cfg *config.Config, log *zap.Logger, stdout io.Writer) (err error) {
+	o := &observer{log: log}
+	kept, err := openState(ctx, cfg, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, kept.Close()) }()
+	content, err := cache.Open(cache.Options{Dir: cfg.Cache.Dir, Size: cfg.Cache.Size, Observe: o.cache})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, content.Close(context.Background())) }()
+	o.metrics = admin.NewMetrics(admin.MetricsOptions{Version: version, CacheBytes: func() int64 { return content.Stats().Bytes }})
+	lines, closeLines, err := openAudit(cfg, stdout, o)
+	if err != nil {
+		return err
+	}
+	defer closeLines()
+	decider, err := newTrust(cfg, trustOptions{state: kept, observe: o.trust, sent: o.sent})
+	if err != nil {
+		return err
+	}
+	defer decider.close()
+	registries, err := newRegistries(cfg, o.sent)
+	if err != nil {
+		return err
+	}
+	door := proxy.New(proxy.Options{
+		Decider: decider, Upstream: registries, Cache: content, Names: namesOf(cfg), NewID: newIDs(), Observe: o.proxy, Log: log,
+		Record: func(r proxy.Record) error {
+			o.metrics.Decision(r.Rule, r.Mode, r.Verdict, r.Reason)
+			return lines.Record(r)
+		},
+	})
+	ready := func() map[string]error { return map[string]error{"config": nil, "state": kept.Writable()} }
+	return listen(ctx, cfg, log, proxy.Server(door, log), proxy.Server(admin.Handler(ready, o.metrics), log))
+}
+
+// openState takes the state folder.
+func openState(ctx context.Context, cfg *config.Config, o *observer) (*state.Store, error) {
+	ctx, cancel := context.WithTimeout(ctx, lockWait)
+	defer cancel()
+	return state.Open(ctx, state.Options{Dir: cfg.State, Observe: o.state})
+}
+
+// openAudit opens the audit log.
+func openAudit(cfg *config.Config, stdout io.Writer, o *observer) (*audit.Log, func(), error) {
+	w, done := stdout, func() {}
+	if cfg.Audit.File != "" {
+		f, err := os.OpenFile(cfg.Audit.File, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
+		if err != nil {
+			return nil, nil, fmt.Errorf("audit: %w", err)
+		}
+		w, done = f, func() {
+			if err := f.Close(); err != nil {
+				o.log.Error("audit log not closed", zap.Error(err))
+			}
+		}
+	}
+	lines := audit.New(w, audit.Options{Refuse: cfg.Audit.OnFull == config.Refuse, Dropped: o.dropped})
+	return lines, func() { lines.Close(); done() }, nil
+}
+
+// namesOf says which registry a request means.
+func namesOf(cfg *config.Config) proxy.Names {
+	n := proxy.Names{Hosts: cfg.Hosts, Registries: make(map[string]string), Default: cfg.DefaultRegistry}
+	for name, r := range cfg.KnownRegistries() {
+		n.Registries[name] = r.Path
+	}
+	return n
+}
+
+// listen serves both ports until ctx ends or one of them fails.
+func listen(ctx context.Context, cfg *config.Config, log *zap.Logger, door, admin *http.Server) error {
+	registry, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return err
+	}
+	operators, err := net.Listen("tcp", cfg.Admin.Listen)
+	if err != nil {
+		return errors.Join(err, registry.Close())
+	}
+	log.Info("listening", zap.String("registry", registry.Addr().String()), zap.String("admin", operators.Addr().String()),
+		zap.Bool("tls", cfg.TLS != nil), zap.String("version", version))
+	if cfg.TLS != nil {
+		pair, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
+		if err != nil {
+			return errors.Join(fmt.Errorf("tls: %w", err), registry.Close(), operators.Close())
+		}
+		door.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	}
+	var g errgroup.Group
+	ctx, cancel := context.WithCancel(ctx)
+	g.Go(func() error {
+		defer cancel()
+		if cfg.TLS != nil {
+			return closed(door.ServeTLS(registry, "", ""))
+		}
+		return closed(door.Serve(registry))
+	})
+	g.Go(func() error { defer cancel(); return closed(admin.Serve(operators)) })
+	g.Go(func() error {
+		<-ctx.Done()
+		log.Info("draining")
+		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+		defer cancel()
+		// The admin port goes last, so that it tells how the drain goes on.
+		return errors.Join(door.Shutdown(ctx), admin.Shutdown(ctx))
+	})
+	return g.Wait()
+}
+
+// closed returns nil for a server that was told to end.
+func closed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
