@@ -1,0 +1,110 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+func TestBytes(t *testing.T) {
+	for _, claim := range []int64{-1, 100} {
+		synctest.Test(t, func(t *testing.T) {
+			f := openFolder(t, Options{})
+			content := random(100)
+			b, w := growing(f, content, claim)
+
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if _, err := b.Bytes(ctx, 100); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("before the content is verified, Bytes returns %v", err)
+			}
+			if _, err := b.Bytes(t.Context(), 99); !errors.Is(err, ErrTooLarge) {
+				t.Errorf("while it grows beyond the limit, Bytes returns %v", err)
+			}
+			w.Close()
+			for range 2 {
+				if got, err := b.Bytes(t.Context(), 100); err != nil || !bytes.Equal(got, content) {
+					t.Errorf("content differs, or %v", err)
+				}
+				if _, err := b.Bytes(t.Context(), 99); !errors.Is(err, ErrTooLarge) {
+					t.Errorf("beyond the limit, Bytes returns %v", err)
+				}
+				f.work.Wait() // and once more when it is complete
+			}
+			again, err := f.Get(b.Digest())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := again.Bytes(t.Context(), 100); err != nil || !bytes.Equal(got, content) {
+				t.Errorf("from disk, content differs, or %v", err)
+			}
+			if _, err := again.Bytes(t.Context(), 99); !errors.Is(err, ErrTooLarge) {
+				t.Errorf("from disk and beyond the limit, Bytes returns %v", err)
+			}
+		})
+	}
+}
+
+// PRODUCT: invariant 3.
+func TestBytesFindsDamage(t *testing.T) {
+	f := openFolder(t, Options{})
+	content := random(100)
+	b := f.stored(content)
+	if err := os.WriteFile(b.path, random(99), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(b.path, 100); err != nil { // the size is right, the last byte is not
+		t.Fatal(err)
+	}
+	if got, err := b.Bytes(t.Context(), 100); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Bytes returns %d damaged bytes, %v", len(got), err)
+	}
+	if _, err := b.Bytes(t.Context(), 100); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Bytes of what was taken away: %v", err)
+	}
+	if kinds := f.reported(); !slices.Equal(kinds, []EventKind{Damaged}) || f.Stats().Bytes != 0 {
+		t.Errorf("events are %v, stats %+v", f.events, f.Stats())
+	}
+	f.stored(content)
+}
+
+// FuzzBytes holds that whatever an origin sends and claims, Bytes returns the content asked for or an error, and that an
+// honest origin is served.
+func FuzzBytes(f *testing.F) {
+	f.Add([]byte("right"), []byte("right"), int64(5))
+	f.Add([]byte("right"), []byte("right"), int64(-1))
+	f.Add([]byte("right"), []byte("wrong"), int64(5))
+	f.Add([]byte("right"), []byte("righ"), int64(5))
+	f.Add([]byte("right"), []byte("right!"), int64(5))
+	f.Add([]byte(""), []byte(""), int64(0))
+	f.Add(random(3*step), random(3*step), int64(3*step))
+	f.Add(random(3*step), random(3*step-1), int64(-1))
+	store := openFolder(f, Options{MaxBlob: 1 << 20})
+	f.Fuzz(func(t *testing.T, asked, sent []byte, claim int64) {
+		d := digest.FromBytes(asked)
+		b, err := store.Fill(t.Context(), d, (&source{content: sent, claim: claim}).open)
+		var got []byte
+		if err == nil {
+			got, err = b.Bytes(t.Context(), 1<<20)
+		}
+		if err == nil && !bytes.Equal(got, asked) {
+			t.Fatalf("asked for %x, got %x", asked, got)
+		}
+		honest := bytes.Equal(asked, sent) && (claim == -1 || claim == int64(len(sent))) && len(sent) <= 1<<20
+		if honest && err != nil {
+			t.Fatal(err)
+		}
+		store.work.Wait()
+		if b, err := store.Get(d); err == nil {
+			os.Remove(b.path)
+		}
+	})
+}

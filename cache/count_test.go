@@ -1,0 +1,96 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+)
+
+func TestFirstCount(t *testing.T) {
+	dir := t.TempDir()
+	var want int64
+	for i := range 700 { // more than one look at a folder
+		name := fmt.Sprintf("%02x%062x", i%2, i)
+		path := filepath.Join(dir, "sha256", name[:2], name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		// Holes that would take hours to read.
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path, 1<<40+int64(i)); err != nil {
+			t.Skip(err)
+		}
+		want += 1<<40 + int64(i)
+	}
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "sha256/00/folder"), 0o700), os.Symlink("x", filepath.Join(dir, "sha256/00/link"))); err != nil {
+		t.Fatal(err)
+	}
+	leave(t, dir, "17/sha256-ab-1")
+	f := openFolder(t, Options{Dir: dir})
+	f.fill(digest.SHA512.FromString("x"), (&source{content: []byte("x"), claim: 1}).open)
+	f.work.Wait()
+	if got := f.Stats().Bytes; got != want+1 || f.total.fresh != nil {
+		t.Errorf("%d bytes are counted, want %d; remembering %v", got, want+1, f.total.fresh)
+	}
+	if err := f.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	again := openFolder(t, Options{Dir: dir})
+	if again.work.Wait(); again.Stats().Bytes != want+1 {
+		t.Errorf("%d bytes are counted later, want %d", again.Stats().Bytes, want+1)
+	}
+}
+
+func TestFirstCountWhileContentComes(t *testing.T) {
+	l := newLedger()
+	l.found("old", 1)
+	l.add("new", 10)
+	l.found("new", 10) // the count comes across what was filled since
+	l.found("other", 100)
+	if got := l.bytes(); got != 111 {
+		t.Errorf("%d bytes are counted, want 111", got)
+	}
+	l.add("gone", -1000) // and will not come across this any more
+	if got := l.bytes(); got != 0 {
+		t.Errorf("%d bytes are counted, want 0", got)
+	}
+	l.counted()
+	l.add("late", 900)
+	if got := l.bytes(); got != 11 || l.fresh != nil {
+		t.Errorf("%d bytes are counted, want 11, remembering %v", got, l.fresh)
+	}
+}
+
+func TestCloseEndsTheFirstCount(t *testing.T) {
+	f := openFolder(t, Options{})
+	b := f.stored(random(10))
+	if err := f.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.countFolder(filepath.Dir(b.path)); err != nil || f.Stats().Bytes != 10 {
+		t.Errorf("%d bytes are counted, %v; want the 10 from before", f.Stats().Bytes, err)
+	}
+}
+
+func TestFirstCountReportsWhatItCannotRead(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "sha256"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"sha256/ab", "sha512"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := openFolder(t, Options{Dir: dir})
+	if kinds := f.reported(); !slices.Equal(kinds, []EventKind{CountFailed, CountFailed}) {
+		t.Errorf("events are %v", f.events)
+	}
+}

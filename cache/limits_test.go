@@ -1,0 +1,221 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// PRODUCT: invariant 9.
+func TestTooLarge(t *testing.T) {
+	const limit = 2 * step
+	for name, o := range map[string]Options{
+		"MaxBlob":           {MaxBlob: limit},
+		"Size":              {Size: limit},
+		"Size over MaxBlob": {Size: 10 * limit, MaxBlob: limit},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := openFolder(t, o)
+			f.stored(random(limit))
+
+			closed := false
+			claimed := func(context.Context, int64) (io.ReadCloser, int64, error) {
+				return &closing{iotest.ErrReader(errors.New("read all the same")), func() { closed = true }}, limit + 1, nil
+			}
+			if _, err := f.Fill(t.Context(), digest.FromString("claimed"), claimed); !errors.Is(err, ErrTooLarge) {
+				t.Errorf("claimed: Fill returns %v", err)
+			}
+			if !closed {
+				t.Error("claimed: body was not closed")
+			}
+			endless := func(context.Context, int64) (io.ReadCloser, int64, error) { return io.NopCloser(zeros{}), -1, nil }
+			b, err := f.Fill(t.Context(), digest.FromString("endless"), endless)
+			if err == nil {
+				_, err = readAll(b)
+			}
+			if !errors.Is(err, ErrTooLarge) {
+				t.Errorf("endless: the reader got %v", err)
+			}
+			if left := f.unfinished(); left != nil {
+				t.Errorf("left behind: %q", left)
+			}
+		})
+	}
+}
+
+func TestNothingIsReadBeyondTheClaim(t *testing.T) {
+	f := openFolder(t, Options{MaxBlob: 10 * step})
+	o := func(context.Context, int64) (io.ReadCloser, int64, error) { return io.NopCloser(zeros{}), step, nil }
+	b, err := f.Fill(t.Context(), digest.FromString("x"), o)
+	if err == nil {
+		_, err = readAll(b)
+	}
+	if e, ok := errors.AsType[*ContentError](err); !ok || e.Length > 2*step {
+		t.Errorf("the reader got %v", err)
+	}
+}
+
+// zeros has no end.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+func TestSilentOrigin(t *testing.T) {
+	const stall = 10 * time.Second
+	hang := func(ctx context.Context, _ int64) (io.ReadCloser, int64, error) {
+		<-ctx.Done()
+		return nil, 0, errors.New("request cancelled")
+	}
+	body, _ := pipe(100)
+	for name, o := range map[string]Origin{"answer": hang, "body": body} {
+		synctest.Test(t, func(t *testing.T) {
+			if name == "body" {
+				o, _ = pipe(100)
+			}
+			f := openFolder(t, Options{Stall: stall})
+			start := time.Now()
+			b, err := f.Fill(t.Context(), digest.FromString("x"), o)
+			if err == nil {
+				_, err = readAll(b)
+			}
+			if err == nil || !strings.Contains(err.Error(), "origin sent nothing for 10s") {
+				t.Errorf("%s: the caller got %v", name, err)
+			}
+			if waited := time.Since(start); waited != stall {
+				t.Errorf("%s: it took %s", name, waited)
+			}
+		})
+	}
+}
+
+func TestSlowDiskIsNotASilentOrigin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := openFolder(t, Options{Stall: time.Second})
+		ended := false
+		d := &download{store: f.Store, silence: time.AfterFunc(time.Second, func() { ended = true })}
+		if _, err := d.read(strings.NewReader("x"), make([]byte, 1)); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute) // of the test's own clock
+		if synctest.Wait(); ended {
+			t.Error("the fill ends while it is the disk that takes its time")
+		}
+	})
+}
+
+func TestSlowOriginIsNotSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := openFolder(t, Options{Stall: 10 * time.Second})
+		content := random(20)
+		o, w := pipe(20)
+		b := f.fill(digest.FromBytes(content), o)
+		go func() {
+			defer w.Close()
+			for i := range content {
+				time.Sleep(9 * time.Second) // of the test's own clock, which does not wait
+				w.Write(content[i : i+1])
+			}
+		}()
+		if got, err := readAll(b); err != nil || !bytes.Equal(got, content) {
+			t.Errorf("content differs, or %v", err)
+		}
+	})
+}
+
+// PRODUCT: invariant 9.
+func TestFillsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := openFolder(t, Options{MaxFills: 1})
+		slow, w := pipe(5)
+		f.fill(digest.FromString("first"), slow)
+
+		// Its caller leaves before there is a place: the origin is never asked, and nothing stays behind.
+		second := &source{content: []byte("second"), claim: 6}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := f.Fill(ctx, digest.FromString("second"), second.open); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("Fill returns %v", err)
+		}
+		synctest.Wait()
+		if len(f.fills) != 1 {
+			t.Errorf("%d fills are known, want the one that runs", len(f.fills))
+		}
+
+		// What ends late does not take its successor with it.
+		if f.forget(&fill{digest: digest.FromString("first")}); len(f.fills) != 1 {
+			t.Error("the end of one fill made the Store forget another of the same digest")
+		}
+
+		// One of two callers leaves: the other is served as soon as there is a place.
+		third := &source{content: []byte("third"), claim: 5}
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		served := make(chan error)
+		go func() {
+			_, err := f.Fill(t.Context(), digest.FromString("third"), third.open)
+			served <- err
+		}()
+		if _, err := f.Fill(ctx, digest.FromString("third"), third.open); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("Fill returns %v", err)
+		}
+		if third.asked.Load() != 0 {
+			t.Error("a fill began beyond the bound")
+		}
+		io.WriteString(w, "first")
+		w.Close()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		f.work.Wait()
+		if second.asked.Load() != 0 || third.asked.Load() != 1 {
+			t.Errorf("origins were asked %d and %d times, want 0 and 1", second.asked.Load(), third.asked.Load())
+		}
+		if got := f.Stats(); got.Failures != 0 || got.Running != 0 || len(f.events) != 0 {
+			t.Errorf("stats are %+v, events %v", got, f.events)
+		}
+	})
+}
+
+func TestAbandonedFillGivesItsPlaceBack(t *testing.T) {
+	f := openFolder(t, Options{MaxFills: 1})
+	late := &fill{digest: digest.FromString("x")}
+	late.ctx, late.cancel = context.WithCancelCause(f.ctx)
+	late.cancel(errAbandoned)
+	for range 50 { // the place is free, so that which of the two it sees first is a matter of luck
+		if err := f.place(late); !errors.Is(err, errAbandoned) || late.placed || len(f.places) != 0 {
+			t.Fatalf("place returns %v, and %d places are taken", err, len(f.places))
+		}
+	}
+}
+
+func TestCloseIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := openFolder(t, Options{})
+		deaf := make(chan struct{})
+		go f.Fill(t.Context(), digest.FromString("x"), func(context.Context, int64) (io.ReadCloser, int64, error) {
+			<-deaf
+			return nil, 0, io.ErrUnexpectedEOF
+		})
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := f.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Close returns %v", err)
+		}
+		close(deaf)
+		if err := f.Close(t.Context()); err != nil {
+			t.Errorf("Close again: %v", err)
+		}
+		if left := f.files(); len(left) != 2 {
+			t.Errorf("left on disk: %q, want the folder and partial", left)
+		}
+	})
+}
