@@ -65,8 +65,8 @@ func (r *reader) checkRuleSources(c *Config) {
 		u, path := &c.Rules[i], fmt.Sprintf("rules[%d]", i)
 		at := r.at(path+".source", path)
 		switch _, exists := c.Sources[u.Source]; {
-		case u.Mode == "" || r.wrong[at.path]:
-			continue
+		case r.wrong[at.path], u.Mode == "" && (u.Source == "" || exists):
+			continue // said already, or to be judged when the mode is known
 		case u.Mode == Deny && u.Source != "":
 			r.problem(at, "a deny rule takes no source")
 			continue

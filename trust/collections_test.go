@@ -24,8 +24,8 @@ type format struct {
 	takes    time.Duration
 	boom     bool
 
-	refreshes, loads, busy atomic.Int64
-	opened                 atomic.Int64
+	refreshes, loads atomic.Int64
+	opened           atomic.Int64
 }
 
 func (f *format) Locate(n trust.Name) (string, string) { return n.Repository, n.Tag }

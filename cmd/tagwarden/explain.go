@@ -81,9 +81,13 @@ func explain(ctx context.Context, cfg *config.Config, image string) (explanation
 	if err != nil {
 		return explanation{}, usageError{fmt.Errorf("explain: %.200q is not an image: %w", image, err)}
 	}
-	repository, err := namesOf(cfg).Repository(reference.Domain(named), reference.Path(named))
+	// The image is named as the registry's own, or as the gateway's: below one of its hosts.
+	repository, err := namesOf(cfg).Repository("localhost", named.Name())
+	if below, berr := namesOf(cfg).Repository(reference.Domain(named), reference.Path(named)); err != nil && berr == nil {
+		repository, err = below, nil
+	}
 	if err != nil {
-		return explanation{Image: image, Verdict: trust.Deny.String(), Reason: string(trust.UnknownRegistry), Message: err.Error()}, nil
+		return explanation{Image: image, Mode: trust.NoMode.String(), Verdict: trust.Deny.String(), Reason: string(trust.UnknownRegistry), Message: err.Error()}, nil
 	}
 	kept, err := state.Open(ctx, state.Options{Dir: cfg.State, ReadOnly: true})
 	if err != nil {

@@ -1,0 +1,160 @@
+package admin
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/tagwarden/tagwarden/trust"
+)
+
+// MetricsOptions are what Metrics ask for at every scrape. The functions may be called by several scrapes at once.
+type MetricsOptions struct {
+	// Version is that of this build.
+	Version string
+	// CacheBytes returns how many bytes of content are in the cache. Nil: there is no such metric.
+	CacheBytes func() int64
+	// Now is the clock. Nil: time.Now.
+	Now func() time.Time
+}
+
+// Metrics are the figures of one gateway. Their names and labels are a stable interface; labels are words of the config
+// or of this program and never what a client, a registry or a source sent. All methods are safe for concurrent use and do
+// not block.
+type Metrics struct {
+	registry  *prometheus.Registry
+	decisions *prometheus.CounterVec
+	refreshes *prometheus.CounterVec
+	up        *prometheus.GaugeVec
+	expiries  *expiries
+	cache     *prometheus.CounterVec
+	upstream  *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+	security  *prometheus.CounterVec
+	dropped   prometheus.Counter
+}
+
+// NewMetrics returns the metrics of a gateway that has done nothing yet.
+func NewMetrics(o MetricsOptions) *Metrics {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	m := &Metrics{
+		registry:  prometheus.NewRegistry(),
+		decisions: counters("decisions_total", "Decisions on tags and manifests, and refused lists of tags.", "rule", "mode", "verdict", "reason"),
+		refreshes: counters("source_refresh_total", "Refreshes of trust data: changed, unchanged, or the reason why one failed.", "source", "result"),
+		up: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "tagwarden_source_up", Help: "Whether the source answered when it was asked last.",
+		}, []string{"source"}),
+		expiries: newExpiries(o.Now),
+		cache:    counters("cache_requests_total", "Content asked of the cache.", "kind", "result"),
+		upstream: counters("upstream_requests_total", "HTTP exchanges with registries, by class of the answer.", "registry", "code"),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "tagwarden_request_duration_seconds", Help: "Time from request to the end of the answer.",
+			Buckets: []float64{.001, .005, .025, .1, .5, 2.5, 10, 60, 300},
+		}, []string{"op"}),
+		security: counters("security_events_total", "Events that somebody may have caused on purpose.", "kind"),
+		dropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "tagwarden_audit_dropped_total", Help: "Decisions that are missing in the audit log.",
+		}),
+	}
+	m.registry.MustRegister(
+		m.decisions, m.refreshes, m.up, m.expiries, m.cache, m.upstream, m.durations, m.security, m.dropped, buildInfo(o.Version),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	if o.CacheBytes != nil {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tagwarden_cache_bytes", Help: "Content in the cache.",
+		}, func() float64 { return float64(o.CacheBytes()) }))
+	}
+	// An alert on an increase needs the zero before it.
+	for _, kind := range securityEvents() {
+		m.security.WithLabelValues(kind)
+	}
+	return m
+}
+
+// securityEvents are the kinds of security events that a gateway can have.
+func securityEvents() []string {
+	return []string{
+		string(trust.EventVerification), string(trust.EventVanished), string(trust.EventStateDamaged),
+		string(trust.EventFirstUse), string(trust.EventLength), "upstream_invalid", "cache_damaged",
+	}
+}
+
+// counters returns a family of counters.
+func counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tagwarden_" + name, Help: help}, labels)
+}
+
+// buildInfo returns the metric that is always 1.
+func buildInfo(version string) prometheus.Collector {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "tagwarden_build_info", Help: "Always 1; the label says which build runs.",
+		ConstLabels: prometheus.Labels{"version": version},
+	})
+	g.Set(1)
+	return g
+}
+
+// handler serves the metrics. Compression is left to nobody: the answer is small, and so are the means of an attacker.
+func (m *Metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		DisableCompression: true, MaxRequestsInFlight: 4, Timeout: 10 * time.Second,
+	})
+}
+
+// Decision counts one decision on a tag or manifest. No rule counts as rule "none"; the reason is empty when allowed.
+func (m *Metrics) Decision(rule, mode, verdict, reason string) {
+	if rule == "" {
+		rule = "none"
+	}
+	m.decisions.WithLabelValues(rule, mode, verdict, reason).Inc()
+}
+
+// Trust counts what happened to trust data in the background.
+func (m *Metrics) Trust(e trust.Event) {
+	if e.Kind != trust.EventRefresh {
+		m.Security(string(e.Kind))
+		return
+	}
+	m.expiries.observe(e)
+	result := "unchanged"
+	switch {
+	case e.Err != nil:
+		result = string(trust.ReasonOf(e.Err))
+	case e.Changed:
+		result = "changed"
+	}
+	m.refreshes.WithLabelValues(e.Source, result).Inc()
+	up := 1.0
+	if result == string(trust.SourceUnreachable) {
+		up = 0
+	}
+	m.up.WithLabelValues(e.Source).Set(up)
+}
+
+// Cache counts content of a kind, such as "blob", that was asked of the cache.
+func (m *Metrics) Cache(kind string, hit bool) {
+	result := "miss"
+	if hit {
+		result = "hit"
+	}
+	m.cache.WithLabelValues(kind, result).Inc()
+}
+
+// Upstream counts one exchange with a registry; the code is the class of the answer, "2xx".
+func (m *Metrics) Upstream(registry, code string) { m.upstream.WithLabelValues(registry, code).Inc() }
+
+// Answered counts one answered request for an op, such as "manifest".
+func (m *Metrics) Answered(op string, took time.Duration) {
+	m.durations.WithLabelValues(op).Observe(took.Seconds())
+}
+
+// Security counts one security event of a kind.
+func (m *Metrics) Security(kind string) { m.security.WithLabelValues(kind).Inc() }
+
+// AuditDropped counts one decision that the audit log could not take.
+func (m *Metrics) AuditDropped() { m.dropped.Inc() }

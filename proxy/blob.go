@@ -1,0 +1,130 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/tagwarden/tagwarden/cache"
+	"github.com/tagwarden/tagwarden/proxy/route"
+	"github.com/tagwarden/tagwarden/trust"
+	"go.uber.org/zap"
+)
+
+// blob answers a request for a blob: from the cache, or as it arrives.
+// OCI: end-2
+func (h *Handler) blob(w http.ResponseWriter, r *http.Request, q route.Request) error {
+	d, err := h.decide(r, q)
+	if err != nil {
+		return err
+	}
+	// PRODUCT: section 4, a digest passes under every rule but deny.
+	target, ok := d.Admit()
+	if !ok {
+		return denied(d)
+	}
+	size := int64(-1)
+	var content io.ReadSeekCloser
+	mine, err := h.bring(r.Context(), target.Digest, h.blobOrigin(d.Name.Repository, target.Digest), func(b *cache.Blob) (err error) {
+		size = b.Size()
+		content, err = open(r, b)
+		return err
+	})
+	switch {
+	case err == nil:
+		defer content.Close()
+		err = h.send(w, r, target.Digest, size, content)
+		if err == nil {
+			return nil
+		}
+		h.lost(r, d, target.Digest, err)
+		h.accuse(mine, route.Blob, err)
+		// PRODUCT: invariant 3, what does not become complete must not look it.
+		panic(http.ErrAbortHandler)
+	case r.Context().Err() != nil:
+		panic(http.ErrAbortHandler) // nobody is there to answer
+	case missing(err):
+		return &refusal{
+			status: http.StatusNotFound, code: "BLOB_UNKNOWN",
+			message: fmt.Sprintf("%s@%s: %s", d.Name.Repository, target.Digest, oneLine(err.Error())),
+		}
+	}
+	h.lost(r, d, target.Digest, err)
+	h.accuse(mine, route.Blob, err)
+	return denied(d.Refused(failure(err), err))
+}
+
+// blobOrigin returns where a blob of the repository comes from.
+func (h *Handler) blobOrigin(repository string, d digest.Digest) origin {
+	return origin{route.Blob, repository, func(ctx context.Context, offset int64) (io.ReadCloser, int64, error) {
+		return h.o.Upstream.Blob(ctx, repository, d, offset)
+	}}
+}
+
+// open opens content for an answer. For GET it waits for the first byte that may leave, because until then the answer may
+// still be an error: all of a small blob is verified by then.
+func open(r *http.Request, b *cache.Blob) (io.ReadSeekCloser, error) {
+	content, err := b.Open(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	if _, complete := content.(*os.File); complete || r.Method == http.MethodHead {
+		return content, nil
+	}
+	var first [1]byte
+	_, err = content.Read(first[:])
+	if err == nil || err == io.EOF {
+		_, err = content.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		content.Close()
+		return nil, err
+	}
+	return content, nil
+}
+
+// lost tells the operator why a blob could not be sent, since there is no record of it. A client that has left is no news.
+func (h *Handler) lost(r *http.Request, d trust.Decision, dgst digest.Digest, err error) {
+	if r.Context().Err() != nil {
+		return
+	}
+	h.o.Log.Warn("not served", zap.String("decision", d.ID), zap.Stringer("name", d.Name), zap.String("digest", dgst.String()),
+		zap.String("reason", string(failure(err))), zap.Error(err))
+}
+
+// send writes the answer. The error is that of content which failed after the answer had begun.
+func (h *Handler) send(w http.ResponseWriter, r *http.Request, d digest.Digest, size int64, content io.ReadSeekCloser) error {
+	head := w.Header()
+	head["Docker-Content-Digest"] = []string{d.String()}
+	head["Etag"] = []string{`"` + d.String() + `"`}
+	head["Content-Type"] = binaryType
+	head["Cache-Control"] = immutable
+	h.extend(w)
+	if file, complete := content.(*os.File); complete {
+		head["Accept-Ranges"] = byteRanges
+		// The file and the server's own ResponseWriter, with nothing around either: that is what makes it sendfile.
+		stop := h.whileItMoves(w, file)
+		defer stop()
+		http.ServeContent(w, r, "", time.Time{}, file)
+		return nil
+	}
+	f := &following{ReadSeeker: content, extend: func() { h.extend(w) }}
+	if size >= 0 {
+		head["Accept-Ranges"] = byteRanges
+		http.ServeContent(w, r, "", time.Time{}, f)
+		return f.err
+	}
+	// Without a size there are no ranges, and without them the whole is a right answer to any of them.
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	if _, err := io.Copy(flusher{w, http.NewResponseController(w)}, f); err != nil && f.err == nil {
+		return nil // the client has left
+	}
+	return f.err
+}

@@ -1,0 +1,349 @@
+package proxy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/tagwarden/tagwarden/cache"
+	"github.com/tagwarden/tagwarden/proxy/upstream"
+	"github.com/tagwarden/tagwarden/proxy/upstreamtest"
+	"github.com/tagwarden/tagwarden/trust"
+	"github.com/tagwarden/tagwarden/trust/names"
+	"go.uber.org/zap"
+)
+
+// signatures is a Resolver over what a test has signed.
+type signatures struct {
+	mu      sync.Mutex
+	targets map[trust.Name]trust.Target
+	errs    map[string]error // by repository
+	checked time.Time
+}
+
+func (s *signatures) sign(repository, tag string, t trust.Target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.targets[trust.Name{Repository: repository, Tag: tag}] = t
+}
+
+func (s *signatures) statement(repository string) trust.Statement {
+	n := 0
+	for name := range s.targets {
+		if name.Repository == repository {
+			n++
+		}
+	}
+	return trust.Statement{
+		Checked: s.checked, Expires: s.checked.Add(time.Hour), Listed: n,
+		Versions: []trust.RoleVersion{{Role: "root", Version: 1}, {Role: "targets", Version: 12}},
+	}
+}
+
+func (s *signatures) Resolve(_ context.Context, n trust.Name, _ time.Duration) (trust.Statement, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.errs[n.Repository]; err != nil {
+		return trust.Statement{}, err
+	}
+	st := s.statement(n.Repository)
+	if t, ok := s.targets[n]; ok {
+		st.Claims = []trust.Claim{{Target: t, Role: "targets/releases", Released: true}}
+	}
+	return st, nil
+}
+
+func (s *signatures) Tags(_ context.Context, repository string, _ time.Duration) (iter.Seq2[string, trust.Statement], trust.Statement, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.errs[repository]; err != nil {
+		return nil, trust.Statement{}, err
+	}
+	st := s.statement(repository)
+	return func(yield func(string, trust.Statement) bool) {
+		for n, t := range s.targets {
+			one := st
+			one.Claims = []trust.Claim{{Target: t, Role: "targets/releases", Released: true}}
+			if n.Repository == repository && !yield(n.Tag, one) {
+				return
+			}
+		}
+	}, st, nil
+}
+
+// A gate is a Handler with all that is around it, real but for the clock and the signatures: an Authority, a cache on disk,
+// registries over HTTP, and a server to ask.
+type gate struct {
+	*Handler
+	t        testing.TB
+	signed   *signatures
+	registry *upstreamtest.Registry
+	server   *httptest.Server
+
+	mu      sync.Mutex
+	records []Record
+	events  []Event
+	full    error // what Record returns
+	now     time.Time
+}
+
+var start = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// newGate returns a gate that knows registry.example, whose path is corp, other.example and docker.io, all of which are
+// one registry. Team and library need signatures, bad is denied, and the rest has no rule.
+func newGate(t testing.TB, change ...func(*Options)) *gate {
+	t.Helper()
+	g := &gate{
+		t: t, registry: new(upstreamtest.Registry), now: start,
+		signed: &signatures{targets: map[trust.Name]trust.Target{}, errs: map[string]error{}, checked: start.Add(-9 * time.Second)},
+	}
+	store, err := cache.Open(cache.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	o := Options{
+		Decider: g.authority(), Cache: store, NewID: func() string { return "ID" }, Now: g.clock, Log: zap.NewNop(),
+		Names: Names{
+			Hosts:      []string{"images.corp:5000"},
+			Registries: map[string]string{"registry.example": "corp", "other.example": "", "docker.io": ""}, Default: "docker.io",
+		},
+		Record: func(r Record) error {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.records = append(g.records, r)
+			return g.full
+		},
+		Observe: func(e Event) {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.events = append(g.events, e)
+		},
+	}
+	o.Upstream = g.registries(o.Names)
+	for _, c := range change {
+		c(&o)
+	}
+	g.Handler = New(o)
+	g.server = httptest.NewUnstartedServer(nil)
+	g.server.Config = Server(g.Handler, zap.NewNop())
+	g.server.Start()
+	t.Cleanup(g.server.Close)
+	return g
+}
+
+func (g *gate) clock() time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.now
+}
+
+func (g *gate) authority() *trust.Authority {
+	g.t.Helper()
+	rule := func(match string, mode trust.Mode) trust.Rule {
+		m, err := names.ParseMatch(match)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		return trust.Rule{Name: match, Match: m, Mode: mode, Source: "notary"}
+	}
+	a, err := trust.NewAuthority(trust.Policy{
+		Rules: []trust.Rule{
+			rule("registry.example/team/**", trust.Enforce), rule("docker.io/library/*", trust.Enforce), rule("registry.example/bad/**", trust.Refuse),
+		},
+		Sources: map[string]trust.SourcePolicy{"notary": {Resolver: g.signed, Refresh: time.Minute, MaxStale: time.Hour, SignWith: "docker trust sign"}},
+		Now:     g.clock, NewID: func() string { return "ID" },
+	})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return a
+}
+
+// registries returns the real client of g.registry, under all names.
+func (g *gate) registries(n Names) Upstream {
+	g.t.Helper()
+	s := httptest.NewServer(g.registry)
+	g.t.Cleanup(s.Close)
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	var all []*upstream.Registry
+	for name := range n.Registries {
+		c, err := upstream.NewClient(upstream.Options{Name: name, URL: u})
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		all = append(all, upstream.NewRegistry(name, c))
+	}
+	return upstream.NewRegistries(all...)
+}
+
+// sign pushes an image and signs it as registry.example/REPOSITORY:TAG.
+func (g *gate) sign(repository, tag, text string) upstreamtest.Image {
+	i := g.registry.PushImage(repository, tag, text)
+	g.signed.sign("registry.example/"+repository, tag, trust.Target{Digest: i.Digest, Size: int64(len(i.Manifest))})
+	return i
+}
+
+// An answer is what a client got.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+	err    error // the body ended before its end
+}
+
+// get asks with a method, a path and headers, "Name: value".
+func (g *gate) get(method, path string, header ...string) answer {
+	g.t.Helper()
+	req, err := http.NewRequest(method, g.server.URL+path, nil)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	for _, h := range header {
+		name, value, _ := strings.Cut(h, ": ")
+		if name == "Host" {
+			req.Host = value
+		} else {
+			req.Header.Add(name, value)
+		}
+	}
+	res, err := g.server.Client().Transport.RoundTrip(req)
+	if err != nil {
+		return answer{err: err}
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	return answer{res.StatusCode, res.Header, body, err}
+}
+
+// asked returns what upstream was asked since it was last called.
+func (g *gate) asked() (paths []string) {
+	for _, q := range g.registry.Requests() {
+		paths = append(paths, q.Method+" "+q.Path)
+	}
+	g.registry.Forget()
+	return paths
+}
+
+// recorded returns the records since it was last called.
+func (g *gate) recorded() []Record {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.records
+	g.records = nil
+	return r
+}
+
+// kept returns when the cache has all of d.
+func (g *gate) kept(d digest.Digest) {
+	g.t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); runtime.Gosched() {
+		if _, err := g.o.Cache.Get(d); err == nil {
+			return
+		}
+	}
+	g.t.Fatalf("%s does not get into the cache", d)
+}
+
+// observed returns the kinds of the security events since it was last called.
+func (g *gate) observed() (kinds []EventKind) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, e := range g.events {
+		if e.Kind != Answered && e.Kind != Hit && e.Kind != Miss {
+			kinds = append(kinds, e.Kind)
+		}
+	}
+	g.events = nil
+	return kinds
+}
+
+// refusalIn returns the one error of a body.
+func refusalIn(t testing.TB, a answer) (code, message string, d detail) {
+	t.Helper()
+	var doc struct {
+		Errors []struct {
+			Code, Message string
+			Detail        detail
+		}
+	}
+	if err := json.Unmarshal(a.body, &doc); err != nil || len(doc.Errors) != 1 || a.header.Get("Content-Type") != "application/json" {
+		t.Fatalf("%d %v %q is no error body: %v", a.status, a.header, a.body, err)
+	}
+	return doc.Errors[0].Code, doc.Errors[0].Message, doc.Errors[0].Detail
+}
+
+// noise returns n bytes that do not repeat.
+func noise(seed string, n int) []byte {
+	b := make([]byte, 0, n+sha256.Size)
+	for sum := sha256.Sum256([]byte(seed)); len(b) < n; sum = sha256.Sum256(sum[:]) {
+		b = append(b, sum[:]...)
+	}
+	return b[:n]
+}
+
+// faulty is an Upstream whose every answer is an error.
+type faulty struct{ err error }
+
+func (f faulty) Manifest(context.Context, string, digest.Digest) ([]byte, string, error) {
+	return nil, "", f.err
+}
+
+func (f faulty) Blob(context.Context, string, digest.Digest, int64) (io.ReadCloser, int64, error) {
+	return nil, 0, f.err
+}
+
+func (f faulty) Referrers(context.Context, string, digest.Digest, string) ([]byte, bool, error) {
+	return nil, false, f.err
+}
+
+// raw sends bytes on a connection of its own and returns all that comes back until the gateway closes it.
+func (g *gate) raw(request string) string {
+	g.t.Helper()
+	c, err := net.Dial("tcp", g.server.Listener.Addr().String())
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		g.t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, request); err != nil {
+		g.t.Fatal(err)
+	}
+	b, err := io.ReadAll(c)
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		g.t.Errorf("%.60q: the connection is still open", request)
+	}
+	return string(b)
+}
+
+func equal[T comparable](t testing.TB, what string, got []T, want ...T) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: %v, want %v", what, fmt.Sprint(got), fmt.Sprint(want))
+	}
+}

@@ -1,0 +1,131 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/tagwarden/tagwarden/proxy/route"
+	"github.com/tagwarden/tagwarden/trust"
+	"go.uber.org/zap"
+)
+
+// manifest answers a request for a manifest, by tag or by digest, GET or HEAD: all of them take this way.
+// OCI: end-3
+func (h *Handler) manifest(w http.ResponseWriter, r *http.Request, q route.Request) error {
+	d, err := h.decide(r, q)
+	if err != nil {
+		return err
+	}
+	w.Header()["Tagwarden-Decision"] = []string{d.ID}
+	m := manifest{release: func() {}}
+	target, ok := d.Admit()
+	var lack error // the registry does not have it
+	gone := false  // the client has left
+	if ok {
+		m, err = h.content(r.Context(), d.Name.Repository, target.Digest)
+		if missing(err) && q.Tag == "" {
+			lack, err = err, nil
+		}
+		if gone = err != nil && r.Context().Err() != nil; !gone && lack == nil {
+			d = h.judge(d, target, m, err)
+		}
+	}
+	defer m.release()
+	var served digest.Digest
+	if m.body != nil && d.Verdict == trust.Allow {
+		served = target.Digest
+	}
+	if err := h.record(r, q, d, served); err != nil {
+		return h.unrecorded(d, err)
+	}
+	switch {
+	case d.Verdict != trust.Allow:
+		return h.refused(d, q)
+	case lack != nil:
+		return &refusal{
+			status: http.StatusNotFound, code: "MANIFEST_UNKNOWN",
+			message: fmt.Sprintf("%s@%s: %s", d.Name.Repository, q.Digest, oneLine(lack.Error())),
+		}
+	case gone:
+		panic(http.ErrAbortHandler) // nobody is there to answer
+	}
+	h.writeManifest(w, r, q, target.Digest, m)
+	return nil
+}
+
+// judge returns the decision as it stands when the content is known: in hand, or not to be had.
+func (h *Handler) judge(d trust.Decision, target trust.Target, m manifest, err error) trust.Decision {
+	switch {
+	case missing(err):
+		return d.Refused(trust.SignedDigestGone, err)
+	case err != nil:
+		return d.Refused(failure(err), err)
+	// What was signed is the type as well, where a type was signed.
+	case target.MediaType != "" && target.MediaType != m.mediaType:
+		return d.Refused(trust.MediaTypeMismatch, mismatch("is of media type %q, but was signed as %q", m.mediaType, target.MediaType))
+	}
+	// PRODUCT: section 4, a length that differs is only noted for Notary, whose signers write what they like there.
+	if target.Size > 0 && target.Size != int64(len(m.body)) {
+		if known, _ := h.lengths.ContainsOrAdd(target.Digest, struct{}{}); !known {
+			err := fmt.Errorf("%s: %s has %d bytes, but %d were signed", d.Name, target.Digest, len(m.body), target.Size)
+			h.o.Observe(Event{Kind: LengthDiffers, Op: route.Manifest.String(), Err: err})
+		}
+	}
+	return d
+}
+
+// refused returns the answer to a refused request for a manifest.
+func (h *Handler) refused(d trust.Decision, q route.Request) error {
+	x := denied(d)
+	if x.status >= http.StatusInternalServerError {
+		h.o.Log.Warn("not served", zap.String("decision", d.ID), zap.Stringer("name", d.Name),
+			zap.String("digest", q.Digest.String()), zap.String("reason", string(d.Reason)), zap.Error(d.Err))
+	}
+	// PRODUCT: section 4, a signature that is not there is nothing wrong: podman and CRI-O give up the pull on 403.
+	if attachment(q.Tag) && (d.Reason == trust.UnsignedTag || d.Reason == trust.NoTrustData) {
+		x.status, x.code = http.StatusNotFound, "MANIFEST_UNKNOWN"
+	}
+	return x
+}
+
+// attachment tells whether a tag is of the shape under which signatures and referrers are looked for: sha256-<hex>, alone
+// or followed by a suffix.
+func attachment(tag string) bool {
+	hex, ok := strings.CutPrefix(tag, "sha256-")
+	return ok && len(hex) >= 64 && strings.Trim(hex[:64], "0123456789abcdef") == "" && (len(hex) == 64 || len(hex) > 65 && hex[64] == '.')
+}
+
+// writeManifest sends the manifest, or 304 to a client that has it. Both come after the decision.
+func (h *Handler) writeManifest(w http.ResponseWriter, r *http.Request, q route.Request, d digest.Digest, m manifest) {
+	etag := `"` + d.String() + `"`
+	head := w.Header()
+	head["Docker-Content-Digest"] = []string{d.String()}
+	head["Etag"] = []string{etag}
+	head["Cache-Control"] = revalidated
+	if q.Tag == "" {
+		head["Cache-Control"] = immutable
+	}
+	if matches(r.Header.Values("If-None-Match"), etag) {
+		h.extend(w)
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	head["Content-Type"] = []string{m.mediaType}
+	h.write(w, r, http.StatusOK, m.body)
+}
+
+// matches tells whether a client's If-None-Match names the etag. Our own hold no comma and no space.
+// HTTP: RFC 9110 13.1.2, "*" or a list of entity tags, compared weakly.
+func matches(header []string, etag string) bool {
+	for _, line := range header {
+		for tag := range strings.SplitSeq(line, ",") {
+			tag = strings.TrimSpace(tag)
+			if tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
+				return true
+			}
+		}
+	}
+	return false
+}

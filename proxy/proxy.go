@@ -1,0 +1,203 @@
+// Package proxy is the door: registry requests in, checked content or a refusal out.
+//
+// A request walks one way. Package route says what it means, Names say which registry it is about, and a Decider says
+// which digest may be served. From there on everything is asked for, cached and checked by digest, along one path that
+// tags and digests share. Handlers return errors, and one place writes them.
+//
+// Nothing that a client sends changes a decision, and nothing that an upstream sends reaches a client but content: every
+// header of an answer is made here.
+package proxy
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/opencontainers/go-digest"
+	"github.com/tagwarden/tagwarden/cache"
+	"github.com/tagwarden/tagwarden/proxy/route"
+	"github.com/tagwarden/tagwarden/trust"
+	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
+)
+
+const (
+	// maxInFlight is how many requests are answered at a time; more are told to come back.
+	maxInFlight = 4096
+	// idleLimit is how long a client may read nothing of an answer that is for it.
+	idleLimit = 60 * time.Second
+	// maxRemembered is how many digests are remembered, of each of the things that are known about digests.
+	maxRemembered = 4096
+)
+
+// A Decider says what may be served. *trust.Authority is one. It is safe for concurrent use.
+type Decider interface {
+	// Decide says what the tag n means. There is no error beside it: what cannot be decided is refused.
+	Decide(ctx context.Context, n trust.Name) trust.Decision
+	// Digest says whether content of the repository may be served that was asked for by its digest.
+	Digest(repository string, d digest.Digest) trust.Decision
+	// Tags returns, sorted by bytes, the tags that Decide would allow. They mean nothing unless the decision allows.
+	Tags(ctx context.Context, repository string) ([]string, trust.Decision)
+}
+
+// An Upstream asks the registries behind the gateway, by digest only. Repositories are full names. It bounds the time and
+// size of what it returns, does not hash it, and is safe for concurrent use.
+//
+// Its errors match fs.ErrNotExist where the registry says that it does not have the content, and fs.ErrInvalid where its
+// answer cannot be right; any other error means that the registry could not be asked.
+type Upstream interface {
+	// Manifest returns a manifest of at most 4 MiB and the media type under which the registry sent it, "" for none.
+	Manifest(ctx context.Context, repository string, d digest.Digest) (body []byte, mediaType string, err error)
+	// Blob returns content from offset on, which the caller closes, and the size in bytes of the whole, -1 if unknown.
+	Blob(ctx context.Context, repository string, d digest.Digest, offset int64) (body io.ReadCloser, size int64, err error)
+	// Referrers returns the index, of at most 4 MiB, of what refers to d; nil for none. Filtered tells whether it holds
+	// only what has the artifact type.
+	Referrers(ctx context.Context, repository string, d digest.Digest, artifactType string) (index []byte, filtered bool, err error)
+}
+
+// Options are what a Handler is made of. All fields but Observe, Now and Log must be set.
+type Options struct {
+	Decider  Decider
+	Upstream Upstream
+	Cache    *cache.Store
+	// Names say which registry a request means.
+	Names Names
+	// Record is told every decision on a tag or manifest, and refused lists of tags, once, before the first byte of the
+	// answer leaves. An error means that it could not be recorded and must not be acted on: the client gets 503.
+	Record func(Record) error
+	// Observe is told what metrics and logs want to know. It is called from many goroutines and must not block.
+	Observe func(Event)
+	// NewID makes the ids of decisions for which no Decider is asked; ids never repeat.
+	NewID func() string
+	// Now is the clock. Nil: time.Now.
+	Now func() time.Time
+	// Log gets why something that may be served could not be. Nil: nothing is logged.
+	Log *zap.Logger
+}
+
+// A Handler answers registry requests. It is safe for concurrent use. Of what clients can make it hold at a time, all is
+// bounded: requests, manifests in memory, and questions to each registry.
+type Handler struct {
+	o     Options
+	names compiled
+	idle  time.Duration // idleLimit, but for tests
+
+	requests  chan struct{}       // holds one element for each request in flight
+	large     *semaphore.Weighted // bytes of large manifests in memory
+	manifests slots               // questions for manifests, by registry
+	referrers slots               // questions for referrers, by registry
+
+	types   *lru.Cache[digest.Digest, string]   // media types of manifests that were inspected
+	lengths *lru.Cache[digest.Digest, struct{}] // manifests whose length was reported already
+}
+
+// New returns the handler that o describes.
+func New(o Options) *Handler {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Observe == nil {
+		o.Observe = func(Event) {}
+	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	// The caches fail only for a size below one.
+	types, _ := lru.New[digest.Digest, string](maxRemembered)
+	lengths, _ := lru.New[digest.Digest, struct{}](maxRemembered)
+	return &Handler{
+		o: o, names: o.Names.compile(), idle: idleLimit,
+		requests:  make(chan struct{}, maxInFlight),
+		large:     semaphore.NewWeighted(maxLarge),
+		manifests: newSlots(o.Names), referrers: newSlots(o.Names),
+		types: types, lengths: lengths,
+	}
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := h.o.Now()
+	q, err := route.Parse(r.Method, r.URL)
+	defer func() { h.o.Observe(Event{Kind: Answered, Op: q.Kind.String(), Took: h.o.Now().Sub(began)}) }()
+	head := w.Header()
+	head["Docker-Distribution-Api-Version"] = apiVersion
+	head["X-Content-Type-Options"] = noSniff
+	if err == nil && hasBody(r) {
+		err = &refusal{status: http.StatusBadRequest, code: "UNSUPPORTED", message: "a request for content has no body"}
+	}
+	if err == nil {
+		err = h.admit(w, r, q)
+	}
+	if err != nil {
+		h.fail(w, r, err)
+	}
+}
+
+// Header values that never change, and that nothing must change.
+var (
+	apiVersion  = []string{"registry/2.0"}
+	noSniff     = []string{"nosniff"}
+	jsonType    = []string{"application/json"}
+	binaryType  = []string{"application/octet-stream"}
+	byteRanges  = []string{"bytes"}
+	noStore     = []string{"no-store"}
+	revalidated = []string{"private, no-cache"}
+	immutable   = []string{"private, max-age=31536000, immutable"}
+)
+
+// admit answers the request if there is room for one more.
+// PRODUCT: invariant 9, requests in flight are bounded, and none waits in a queue.
+func (h *Handler) admit(w http.ResponseWriter, r *http.Request, q route.Request) error {
+	select {
+	case h.requests <- struct{}{}:
+		defer func() { <-h.requests }()
+		return h.answer(w, r, q)
+	default:
+		return &refusal{
+			status: http.StatusServiceUnavailable, code: "UNAVAILABLE", retryAfter: 2,
+			message: "the gateway answers as many requests as it can take: try again",
+		}
+	}
+}
+
+// answer calls the handler of the endpoint. An error means that nothing was written yet.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, q route.Request) error {
+	switch q.Kind {
+	case route.Version:
+		w.Header()["Content-Type"] = jsonType
+		h.write(w, r, http.StatusOK, []byte("{}"))
+		return nil
+	case route.Manifest:
+		return h.manifest(w, r, q)
+	case route.Blob:
+		return h.blob(w, r, q)
+	case route.Tags:
+		return h.tags(w, r, q)
+	case route.Referrers:
+		return h.referrersOf(w, r, q)
+	}
+	return &refusal{status: http.StatusNotFound, code: "UNSUPPORTED", message: "there is no such endpoint"}
+}
+
+// decide says whether what q asks for, unless that is a list of tags, may be served. The error means that the request has
+// no meaning, so that there was nothing to decide.
+func (h *Handler) decide(r *http.Request, q route.Request) (trust.Decision, error) {
+	repository, err := h.names.repository(r.Host, q)
+	switch u, ok := err.(*unknown); {
+	case ok:
+		return h.unknown(u, q), nil
+	case err != nil:
+		return trust.Decision{}, err
+	case q.Tag != "":
+		return h.o.Decider.Decide(r.Context(), trust.Name{Repository: repository, Tag: q.Tag}), nil
+	}
+	return h.o.Decider.Digest(repository, q.Digest), nil
+}
+
+// unknown returns the refusal of a request about a registry that is not known, for which no Decider is asked.
+func (h *Handler) unknown(u *unknown, q route.Request) trust.Decision {
+	d := trust.Decision{ID: h.o.NewID(), Time: h.o.Now(), Name: trust.Name{Repository: u.name, Tag: q.Tag}}
+	return d.Refused(trust.UnknownRegistry, u)
+}

@@ -1,0 +1,150 @@
+package proxy
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tagwarden/tagwarden/cache"
+	"github.com/tagwarden/tagwarden/proxy/route"
+	"github.com/tagwarden/tagwarden/trust"
+	"go.uber.org/zap"
+)
+
+// maxWarning is the most bytes of a message that a Warning header repeats.
+const maxWarning = 1024
+
+// A refusal is an answer without content. Handlers return it, as they return *route.Error.
+type refusal struct {
+	status     int
+	code       string // of the distribution specification
+	message    string // one line that stands alone
+	retryAfter int    // seconds; 0 for none
+	detail     *detail
+}
+
+// A detail is what programs read of a refusal that somebody decided.
+type detail struct {
+	Reason   trust.Reason `json:"reason"`
+	Rule     string       `json:"rule"`
+	Source   string       `json:"source"`
+	Decision string       `json:"decision"`
+}
+
+// Error returns the message.
+func (x *refusal) Error() string { return x.message }
+
+// denied returns the refusal that a decision is.
+func denied(d trust.Decision) *refusal {
+	x := meaning(d.Reason)
+	x.message = message(d)
+	x.detail = &detail{Reason: d.Reason, Rule: d.Rule, Source: d.Source, Decision: d.ID}
+	return x
+}
+
+// meaning returns the status and code of a reason. One that is not listed is a matter of trust, and final.
+// PRODUCT: section 4, the second table.
+func meaning(reason trust.Reason) *refusal {
+	switch reason {
+	case trust.SignedDigestGone:
+		return &refusal{status: http.StatusNotFound, code: "MANIFEST_UNKNOWN"}
+	case trust.UpstreamDown, trust.UpstreamInvalid:
+		return &refusal{status: http.StatusBadGateway, code: "UNKNOWN"}
+	case trust.SourceUnreachable, "clock_behind":
+		return &refusal{status: http.StatusServiceUnavailable, code: "UNAVAILABLE", retryAfter: 10}
+	case trust.MetadataStale, trust.StateUnavailable:
+		return &refusal{status: http.StatusServiceUnavailable, code: "UNAVAILABLE", retryAfter: 30}
+	}
+	return &refusal{status: http.StatusForbidden, code: "DENIED"}
+}
+
+// message returns the line for a decision. Where trust data has no part in it, neither has the decision's own message.
+func message(d trust.Decision) string {
+	switch {
+	case d.Reason == trust.UnknownRegistry:
+		return fmt.Sprintf("%v [%s %s]", d.Err, d.Reason, d.ID)
+	case errors.Is(d.Err, cache.ErrDisk) || errors.Is(d.Err, cache.ErrClosed):
+		return fmt.Sprintf("%s cannot be served now: %s [%s %s]", d.Name, oneLine(d.Err.Error()), d.Reason, d.ID)
+	}
+	return d.Message()
+}
+
+// fail writes the answer that err is. It is the only place that does.
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var x *refusal
+	var e *route.Error
+	switch {
+	case errors.As(err, &x):
+	case errors.As(err, &e):
+		x = &refusal{status: e.Status, code: e.Code, message: e.Text}
+	default:
+		h.o.Log.Error("request failed", zap.Error(err))
+		x = &refusal{status: http.StatusInternalServerError, code: "UNKNOWN", message: "the gateway failed; its log says why"}
+	}
+	head := w.Header()
+	head["Content-Type"] = jsonType
+	head["Cache-Control"] = noStore
+	head.Set("Warning", warning(x.message))
+	if x.retryAfter > 0 {
+		head.Set("Retry-After", strconv.Itoa(x.retryAfter))
+	}
+	if x.status == http.StatusMethodNotAllowed {
+		head.Set("Allow", "GET, HEAD")
+	}
+	// CLIENTS: 5 row 17, a body is not read, and what follows it on the connection is no request.
+	if hasBody(r) || x.status == http.StatusMethodNotAllowed {
+		head.Set("Connection", "close")
+		// The server would read some of the body before it closes, for as long as the client likes. That there is no such
+		// deadline for a connection of this kind is no concern.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+	}
+	h.write(w, r, x.status, x.body())
+}
+
+// body returns the JSON that the distribution specification wants.
+func (x *refusal) body() []byte {
+	type entry struct {
+		Code    string  `json:"code"`
+		Message string  `json:"message"`
+		Detail  *detail `json:"detail,omitempty"`
+	}
+	// Strings and a struct of strings always have a JSON form.
+	b, _ := json.Marshal(map[string][]entry{"errors": {{x.code, x.message, x.detail}}})
+	return b
+}
+
+// warning returns a Warning header that says message; some clients show it where they show no body.
+// HTTP: RFC 7234 5.5, warn-code SP warn-agent SP warn-text, the text a quoted-string.
+func warning(message string) string {
+	if len(message) > maxWarning {
+		message = message[:maxWarning]
+	}
+	return `299 tagwarden "` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(oneLine(message)) + `"`
+}
+
+// oneLine leaves of s what is printable ASCII.
+func oneLine(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' || c > '~' {
+			return '?'
+		}
+		return c
+	}, s)
+}
+
+// hasBody tells whether the client says that a body follows.
+func hasBody(r *http.Request) bool { return r.ContentLength != 0 || len(r.TransferEncoding) > 0 }
+
+// write sends a whole answer, or for HEAD its head. The client has idleLimit to take it.
+func (h *Handler) write(w http.ResponseWriter, r *http.Request, status int, body []byte) {
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
+	h.extend(w)
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // a client that has left is the only way to fail, and nobody is left to tell
+	}
+}
