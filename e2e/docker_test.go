@@ -127,17 +127,6 @@ func (e *engine) make(t testing.TB, reference string, size int) {
 	}
 }
 
-// forget removes every image, so that the next pull has to fetch everything.
-func (e *engine) forget(t testing.TB) {
-	t.Helper()
-	if ids := strings.Fields(e.docker(t, "image", "ls", "--all", "--quiet")); len(ids) > 0 {
-		e.docker(t, append([]string{"image", "rm", "--force"}, ids...)...)
-	}
-	if left := e.docker(t, "image", "ls", "--all", "--quiet"); left != "" {
-		t.Fatalf("images left:\n%s", left)
-	}
-}
-
 // holds is the digest under which the engine has the image of a repository.
 func (e *engine) holds(t testing.TB, reference string) digest.Digest {
 	t.Helper()

@@ -210,7 +210,7 @@ func (s *show) outage(t *testing.T) {
 			s.gateway.kill()
 			s.gateway.serve(t)
 		}
-		s.node.forget(t)
+		s.node = newEngine(t)
 		if got := s.pull(t, "v1"); got != s.signed {
 			t.Errorf("%s: pulled %s, signed is %s", state, got, s.signed)
 		}

@@ -48,7 +48,11 @@ func replace(old, with string) func([]byte) []byte {
 func spoilSignature(raw []byte) []byte {
 	i := bytes.LastIndex(raw, []byte(`"sig":"`)) + len(`"sig":"`) + 8
 	raw = bytes.Clone(raw)
-	raw[i] ^= 'A' ^ 'B'
+	other := byte('A')
+	if raw[i] == other {
+		other = 'B'
+	}
+	raw[i] = other
 	return raw
 }
 
