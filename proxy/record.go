@@ -39,6 +39,8 @@ type Record struct {
 	// CheckedAge is how long before the decision the last successful check with the source began, in seconds; null when
 	// the decision rests on none.
 	CheckedAge *float64 `json:"checked_age"`
+	// Grace is there, and true, when what allowed the content has expired and served by the source's grace.
+	Grace bool `json:"grace,omitempty"`
 }
 
 // Versions are the verified files that a decision rests on. Their JSON form is an object of version by role.
@@ -60,7 +62,7 @@ func (h *Handler) record(r *http.Request, q route.Request, d trust.Decision, ser
 		Time: d.Time, Decision: d.ID, Client: client(r), Method: r.Method,
 		Name: d.Name.Repository, Tag: q.Tag, Digest: q.Digest,
 		Verdict: d.Verdict.String(), Mode: d.Mode.String(), Reason: string(d.Reason), Rule: d.Rule, Source: d.Source,
-		Versions: d.Statement.Versions, Signers: d.Signers, Served: served, CheckedAge: age(d),
+		Versions: d.Statement.Versions, Signers: d.Signers, Served: served, CheckedAge: age(d), Grace: d.Grace,
 	})
 }
 
@@ -79,11 +81,12 @@ func client(r *http.Request) string {
 	return host
 }
 
-// age returns the age of the check that a decision rests on, to the millisecond.
+// age returns the age of the check that a decision rests on, to the millisecond; none for one that the decision waited
+// for.
 func age(d trust.Decision) *float64 {
 	if d.Statement.Checked.IsZero() {
 		return nil
 	}
-	s := math.Round(1000*d.Time.Sub(d.Statement.Checked).Seconds()) / 1000
+	s := math.Round(1000*max(0, d.Time.Sub(d.Statement.Checked).Seconds())) / 1000
 	return &s
 }

@@ -162,6 +162,8 @@ func (a *Authority) judge(d Decision, s SourcePolicy, st Statement, err error) D
 		}
 	}
 	d.Verdict, d.target = Allow, *target
+	// PRODUCT: invariant 1, every decision that rests on grace names it.
+	d.Grace = a.now().After(st.Expires)
 	return d
 }
 

@@ -130,8 +130,8 @@ func TestGraceIsBounded(t *testing.T) {
 	}
 	for after, want := range map[time.Duration]trust.Reason{3 * time.Hour: "", 3*time.Hour + time.Second: trust.MetadataExpired} {
 		now = start.Add(after)
-		if d := a.Decide(t.Context(), trust.Name{Repository: "r.example/a", Tag: "v1"}); d.Reason != want {
-			t.Errorf("after %s: %q, want %q", after, d.Reason, want)
+		if d := a.Decide(t.Context(), trust.Name{Repository: "r.example/a", Tag: "v1"}); d.Reason != want || d.Grace != (want == "") {
+			t.Errorf("after %s: %q, grace %v, want %q", after, d.Reason, d.Grace, want)
 		}
 	}
 }

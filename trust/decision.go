@@ -79,6 +79,8 @@ type Decision struct {
 	Source    string
 	// Signers are the roles that claim the target.
 	Signers []string
+	// Grace tells that what allowed the target has expired, and serves only by the source's configured grace.
+	Grace bool
 	// SignWith is the command that would sign the tag at this source.
 	SignWith string
 	// Err says more about the reason. Nil when the reason says it all.

@@ -57,6 +57,15 @@ func (o *observer) cache(e cache.Event) {
 	}
 }
 
+// decision counts a decision. One that rests on grace says so in the place of a reason.
+func (o *observer) decision(r proxy.Record) {
+	reason := r.Reason
+	if r.Grace {
+		reason = "grace"
+	}
+	o.metrics.Decision(r.Rule, r.Mode, r.Verdict, reason)
+}
+
 // sent observes every exchange with a registry or source.
 func (o *observer) sent(e upstream.Event) { o.metrics.Upstream(e.Name, e.Code) }
 

@@ -77,7 +77,7 @@ func serve(ctx context.Context, cfg *config.Config, log *zap.Logger, stdout io.W
 	door := proxy.New(proxy.Options{
 		Decider: decider, Upstream: registries, Cache: content, Names: namesOf(cfg), NewID: newIDs(), Observe: o.proxy, Log: log,
 		Record: func(r proxy.Record) error {
-			o.metrics.Decision(r.Rule, r.Mode, r.Verdict, r.Reason)
+			o.decision(r)
 			return lines.Record(r)
 		},
 	})
