@@ -6,8 +6,6 @@ import (
 	"math"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 const (
@@ -18,8 +16,14 @@ const (
 	// firstPause and lastPause bound the pause after failed refreshes, which doubles.
 	firstPause = 2 * time.Second
 	lastPause  = 16 * time.Second
-	// collectionSize is what an open collection is taken to hold besides its snapshot, in bytes.
-	collectionSize = 2 << 10
+	// strangerSlots and strangerRate bound how many collections of which nothing is known may be asked for at a time, and
+	// how many a second: names that nobody ever signed must not crowd out those that somebody did.
+	strangerSlots = 16
+	strangerRate  = 100
+	// inUse is how long after its last use a collection is refreshed in the background.
+	inUse = 10 * time.Minute
+	// backgroundRate bounds how many background refreshes of one source begin in a second.
+	backgroundRate = 200
 )
 
 // A Format knows one kind of trust metadata. Implementations are safe for concurrent use.
@@ -49,23 +53,23 @@ type CollectionsOptions struct {
 	Format Format
 	// Memory bounds what all snapshots may take, in bytes; least recently used go first and are loaded from state again.
 	Memory int64
-	// Refreshes bounds how many refreshes of this source run at the same time. Zero: 32.
-	Refreshes int
-	Now       func() time.Time // nil: time.Now
-	Observe   func(Event)      // nil: nobody is told
+	// Refresh is how often collections in use are refreshed in the background. Zero: they are not.
+	Refresh time.Duration
+	Now     func() time.Time // nil: time.Now
+	Observe func(Event)      // nil: nobody is told
 }
 
 // Collections is the Resolver over the snapshots of one source.
 type Collections struct {
 	o     CollectionsOptions
-	slots chan struct{}
+	known lane // refreshes of what is in hand
+	cold  lane // first refreshes
 	ctx   context.Context
 	stop  context.CancelFunc
 	done  sync.WaitGroup
 
-	mu    sync.Mutex // guards all below, and what collections hold
-	open  *simplelru.LRU[string, *collection]
-	bytes int64
+	mu   sync.Mutex // guards what follows, and what collections hold
+	open shelf
 }
 
 // A collection is one open verifier. Only the flight that is under way calls it.
@@ -78,13 +82,9 @@ type collection struct {
 	failure  error     // why the latest flight failed, nil if it did not
 	pause    time.Duration
 	again    time.Time // no flight begins before it
+	used     time.Time // by a request
+	due      time.Time // for a background refresh
 	size     int64     // what is counted for it
-}
-
-// A flight is one refresh that any number of callers wait for.
-type flight struct {
-	inHand chan struct{} // closed when the kept state was loaded and holds a snapshot
-	landed chan struct{} // closed at the end
 }
 
 // NewCollections returns the resolver. Close ends its refreshes.
@@ -95,12 +95,11 @@ func NewCollections(o CollectionsOptions) *Collections {
 	if o.Observe == nil {
 		o.Observe = func(Event) {}
 	}
-	if o.Refreshes == 0 {
-		o.Refreshes = 32
-	}
-	open, _ := simplelru.NewLRU[string, *collection](math.MaxInt, nil) // fails only for a size below one
-	c := &Collections{o: o, open: open, slots: make(chan struct{}, o.Refreshes)}
+	c := &Collections{o: o, known: newLane(32, math.Inf(1)), cold: newLane(strangerSlots, strangerRate), open: newShelf(o.Memory)}
 	c.ctx, c.stop = context.WithCancel(context.Background())
+	if o.Refresh > 0 {
+		c.done.Go(c.keep)
+	}
 	return c
 }
 
@@ -151,10 +150,11 @@ func (c *Collections) Tags(ctx context.Context, repository string, maxAge time.D
 // current returns the collection's snapshot from a check no older than maxAge, or the one in hand when a newer one
 // cannot be had in time, with the reason of the latest failure. Without any snapshot the error says why.
 func (c *Collections) current(ctx context.Context, name string, maxAge time.Duration) (s *Snapshot, failure, err error) {
-	s, f := c.begin(name, maxAge)
-	if f != nil {
-		wait(ctx, f, s != nil)
-	} else if s != nil && c.usable(s, maxAge) {
+	s, f := c.ask(name, maxAge)
+	switch {
+	case f != nil:
+		c.wait(ctx, f, s != nil)
+	case s != nil && c.usable(s, maxAge):
 		return s, nil, nil
 	}
 	c.mu.Lock()
@@ -170,6 +170,25 @@ func (c *Collections) current(ctx context.Context, name string, maxAge time.Dura
 	return s, failure, err
 }
 
+// ask returns the snapshot in hand, and the flight to wait for, if there is one: unless the snapshot is from a check no
+// older than maxAge, one begins. Nobody waits in the pause after a failed one, nor again for a source that has failed
+// while what is in hand may still serve.
+func (c *Collections) ask(name string, maxAge time.Duration) (*Snapshot, *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.collection(name)
+	now := c.o.Now()
+	k.used = now
+	if k.snapshot != nil && c.usable(k.snapshot, maxAge) {
+		return k.snapshot, nil
+	}
+	f := c.begin(k, now)
+	if k.snapshot != nil && k.failure != nil && !now.After(k.snapshot.Expires) {
+		return k.snapshot, nil
+	}
+	return k.snapshot, f
+}
+
 // usable tells whether the snapshot answers without a refresh. One from the future, after the clock was set back, and
 // one that has expired do not: a source may have signed again only after the expiry.
 func (c *Collections) usable(s *Snapshot, maxAge time.Duration) bool {
@@ -178,75 +197,12 @@ func (c *Collections) usable(s *Snapshot, maxAge time.Duration) bool {
 	return age >= 0 && age <= maxAge && !now.After(s.Expires)
 }
 
-// wait returns when the flight has landed, when the caller has gone, or when patience has ended with verified data in
-// hand.
-func wait(ctx context.Context, f *flight, inHand bool) {
-	if !inHand {
-		select {
-		case <-f.landed:
-			return
-		case <-ctx.Done():
-			return
-		case <-f.inHand:
-		}
-	}
-	late := time.NewTimer(patience)
-	defer late.Stop()
-	select {
-	case <-f.landed:
-	case <-ctx.Done():
-	case <-late.C:
-	}
-}
-
-// begin returns the snapshot in hand, and, unless that is from a check no older than maxAge, the flight under way or a
-// new one. There is no flight while a failed one is followed by its pause: then nobody waits.
-func (c *Collections) begin(name string, maxAge time.Duration) (*Snapshot, *flight) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	k := c.collection(name)
-	if k.snapshot != nil && c.usable(k.snapshot, maxAge) {
-		return k.snapshot, nil
-	}
-	if k.flight == nil && !c.o.Now().Before(k.again) && c.ctx.Err() == nil {
-		f := &flight{inHand: make(chan struct{}), landed: make(chan struct{})}
-		k.flight = f
-		c.done.Go(func() { c.fly(k, f) })
-	}
-	return k.snapshot, k.flight
-}
-
 // collection returns the open collection, opening it when it is not. The caller holds the lock.
 func (c *Collections) collection(name string) *collection {
-	if k, ok := c.open.Get(name); ok {
+	if k, ok := c.open.get(name); ok {
 		return k
 	}
 	k := &collection{name: name, verifier: c.o.Format.Open(name)}
-	c.open.Add(name, k)
-	c.resize(k)
+	c.open.put(k)
 	return k
-}
-
-// resize counts what k holds now, and closes the least recently used collections until the rest fits. One with a flight
-// under way stays, since there must be one verifier of a collection at a time; so does the one used last. The caller
-// holds the lock.
-func (c *Collections) resize(k *collection) {
-	size := int64(collectionSize)
-	if k.snapshot != nil {
-		size += k.snapshot.Size
-	}
-	c.bytes += size - k.size
-	k.size = size
-	for range c.open.Len() - 1 {
-		if c.bytes <= c.o.Memory {
-			return
-		}
-		name, old, _ := c.open.GetOldest()
-		if old.flight != nil {
-			c.open.Get(name)
-			continue
-		}
-		c.open.Remove(name)
-		c.bytes -= old.size
-	}
 }

@@ -21,8 +21,8 @@ type format struct {
 	kept     *trust.Snapshot // what a load returns
 	err      error
 	loadErr  error
-	takes    time.Duration
-	boom     bool
+	takes    atomic.Int64 // nanoseconds
+	boom     atomic.Bool
 
 	refreshes, loads atomic.Int64
 	opened           atomic.Int64
@@ -56,16 +56,16 @@ func (v *verifier) Refresh(ctx context.Context) (*trust.Snapshot, error) {
 	defer v.busy.Store(false)
 	v.f.refreshes.Add(1)
 	began := time.Now()
-	if v.f.takes > 0 {
+	if d := v.f.takes.Load(); d > 0 {
 		select {
-		case <-time.After(v.f.takes):
+		case <-time.After(time.Duration(d)):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
 	v.f.mu.Lock()
 	defer v.f.mu.Unlock()
-	if v.f.boom {
+	if v.f.boom.Load() {
 		panic("index out of range")
 	}
 	if v.f.err != nil {
@@ -92,7 +92,8 @@ var name = trust.Name{Repository: "r.example/a", Tag: "t0"}
 // nobody.
 func TestThousandClientsOneRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &format{snapshot: &trust.Snapshot{Expires: time.Now().Add(time.Hour), Entries: snapshotAt(time.Now(), 1).Entries}, takes: 5 * time.Second}
+		f := &format{snapshot: &trust.Snapshot{Expires: time.Now().Add(time.Hour), Entries: snapshotAt(time.Now(), 1).Entries}}
+		f.takes.Store(int64(5 * time.Second))
 		c := trust.NewCollections(trust.CollectionsOptions{Format: f, Memory: 1 << 20})
 		defer c.Close()
 		var answered atomic.Int64
@@ -134,7 +135,7 @@ func TestSlowSourceDelaysByPatienceOnly(t *testing.T) {
 			} else if _, err := c.Resolve(t.Context(), name, time.Minute); err != nil {
 				t.Fatal(err)
 			}
-			f.takes = time.Hour // longer than any refresh may take
+			f.takes.Store(int64(time.Hour)) // longer than any refresh may take
 			time.Sleep(2 * time.Minute)
 			began := time.Now()
 			st, err := c.Resolve(t.Context(), name, time.Minute)
@@ -220,7 +221,7 @@ func TestRefreshFails(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.set(f.snapshot, c.err)
-			f.boom = c.boom
+			f.boom.Store(c.boom)
 			time.Sleep(2 * time.Minute)
 			st, err := col.Resolve(t.Context(), name, time.Minute)
 			synctest.Wait()
@@ -283,7 +284,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			t.Errorf("%d opened, want 12", n)
 		}
 		// A hundred at once, in a memory for ten: the verifiers panic if one is opened twice under way.
-		f.takes = time.Second
+		f.takes.Store(int64(time.Second))
 		for i := range 100 {
 			go c.Resolve(t.Context(), trust.Name{Repository: fmt.Sprintf("r.example/%d", i%20), Tag: "t0"}, 0)
 		}
@@ -293,7 +294,8 @@ func TestMemoryIsBounded(t *testing.T) {
 
 func TestCloseEndsRefreshes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &format{takes: time.Hour}
+		f := &format{}
+		f.takes.Store(int64(time.Hour))
 		c := trust.NewCollections(trust.CollectionsOptions{Format: f, Memory: 1 << 20})
 		go c.Resolve(t.Context(), name, time.Minute)
 		synctest.Wait()

@@ -8,6 +8,45 @@ import (
 	"time"
 )
 
+// A flight is one refresh that any number of callers wait for.
+type flight struct {
+	began  time.Time
+	inHand chan struct{} // closed when the kept state was loaded and holds a snapshot
+	landed chan struct{} // closed at the end
+}
+
+// wait returns when the flight has landed, when the caller has gone, or, with verified data in hand, when the flight is
+// older than patience: a slow source delays one request, not each.
+func (c *Collections) wait(ctx context.Context, f *flight, inHand bool) {
+	if !inHand {
+		select {
+		case <-f.landed:
+			return
+		case <-ctx.Done():
+			return
+		case <-f.inHand:
+		}
+	}
+	late := time.NewTimer(patience - c.o.Now().Sub(f.began))
+	defer late.Stop()
+	select {
+	case <-f.landed:
+	case <-ctx.Done():
+	case <-late.C:
+	}
+}
+
+// begin returns the flight under way or begins one, unless the latest has failed and its pause is not over. The caller
+// holds the lock.
+func (c *Collections) begin(k *collection, now time.Time) *flight {
+	if k.flight == nil && !now.Before(k.again) && c.ctx.Err() == nil {
+		f := &flight{began: now, inHand: make(chan struct{}), landed: make(chan struct{})}
+		k.flight = f
+		c.done.Go(func() { c.fly(k, f) })
+	}
+	return k.flight
+}
+
 // fly loads the collection's state if that was not done, refreshes it, and lands. It runs on the resolver's own
 // context: a client that leaves cancels nobody.
 func (c *Collections) fly(k *collection, f *flight) {
@@ -19,7 +58,8 @@ func (c *Collections) fly(k *collection, f *flight) {
 	k.flight, k.failure = nil, err
 	if err == nil {
 		k.snapshot, k.pause = s, 0
-		c.resize(k)
+		k.due = soon(s.Checked, c.o.Refresh)
+		c.open.resize(k)
 	} else {
 		k.pause = nextPause(k.pause, err)
 		k.again = c.o.Now().Add(k.pause)
@@ -42,32 +82,44 @@ func nextPause(last time.Duration, err error) time.Duration {
 // refresh does the slow part of a flight. A verifier that panics, on input nobody thought of, has failed; it takes
 // nobody with it.
 func (c *Collections) refresh(ctx context.Context, k *collection, f *flight) (s *Snapshot, err error) {
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-ctx.Done():
-		return nil, &Refusal{Reason: SourceUnreachable, Text: "too many refreshes of the source are under way", Err: ctx.Err()}
-	}
 	defer func() {
 		if p := recover(); p != nil {
 			s, err = nil, &Refusal{Reason: MetadataInvalid, Text: fmt.Sprintf("verifier failed: %.200q", fmt.Sprint(p))}
 		}
 	}()
-	if !k.loaded {
-		s, err := k.verifier.Load(ctx)
-		if err != nil {
-			return nil, err
-		}
-		k.loaded = true
-		if s != nil {
-			c.mu.Lock()
-			k.snapshot = s
-			c.resize(k)
-			c.mu.Unlock()
-			close(f.inHand)
-		}
+	if err := c.load(ctx, k, f); err != nil {
+		return nil, err
 	}
+	through := c.known
+	if k.snapshot == nil { // nobody else changes it during a flight
+		through = c.cold
+	}
+	leave, err := through.enter(ctx)
+	if err != nil {
+		return nil, &Refusal{Reason: SourceUnreachable, Text: "too many refreshes of the source are under way", Err: err}
+	}
+	defer leave()
 	return k.verifier.Refresh(ctx)
+}
+
+// load reads the kept state, once.
+func (c *Collections) load(ctx context.Context, k *collection, f *flight) error {
+	if k.loaded {
+		return nil
+	}
+	s, err := k.verifier.Load(ctx)
+	if err != nil {
+		return err
+	}
+	k.loaded = true
+	if s != nil {
+		c.mu.Lock()
+		k.snapshot = s
+		c.open.resize(k)
+		c.mu.Unlock()
+		close(f.inHand)
+	}
+	return nil
 }
 
 // report tells the outcome of a refresh, and the security event that it may be.

@@ -48,7 +48,7 @@ func newTrust(cfg *config.Config, o trustOptions) (*trustHalf, error) {
 			return nil, fmt.Errorf("source %s: %w", name, err)
 		}
 		c := trust.NewCollections(trust.CollectionsOptions{
-			Source: name, Format: format, Memory: cfg.TrustMemory / int64(len(cfg.Sources)), Observe: o.observe,
+			Source: name, Format: format, Memory: cfg.TrustMemory / int64(len(cfg.Sources)), Refresh: s.Refresh, Observe: o.observe,
 		})
 		t.collections = append(t.collections, c)
 		policy.Sources[name] = trust.SourcePolicy{
