@@ -18,7 +18,7 @@ help: ## list the targets
 
 build: ## build the static binary into bin/tagwarden
 	@echo "build: tagwarden $(VERSION) into bin/tagwarden"
-	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/tagwarden ./cmd/tagwarden
+	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/tagwarden ./cmd/tagwarden
 
 test: ## run every test that needs nothing but Go
 	@echo "test: go test, race detector on, in random order"

@@ -17,8 +17,9 @@ import (
 )
 
 // patience is how long a program may take to start, to end, or to do what it
-// was asked for on a busy machine. It is far beyond what any of them needs.
-const patience = time.Minute
+// was asked for on a busy machine. It is far beyond what any of them needs: the
+// longest is a first build of the binary.
+const patience = 3 * time.Minute
 
 // process is one program that a test started and that ends with the test.
 type process struct {

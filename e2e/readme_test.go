@@ -4,9 +4,11 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -117,5 +119,28 @@ func TestReadmeConfig(t *testing.T) {
 	write(t, file, string(config[1]))
 	if out, status := tagwarden(t, "check", "--config", file); status != 0 {
 		t.Errorf("exit status %d\n%s", status, out)
+	}
+}
+
+// TestReadmeReasons looks for every reason that exists in the table of refusals,
+// and for reasons there that do not exist.
+func TestReadmeReasons(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := os.ReadFile("../trust/reason.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, exist := make(map[string]bool), make(map[string]bool)
+	for _, m := range regexp.MustCompile("(?m)^\\|[^|]*\\|[^|]*\\| `([a-z_]+)` \\|").FindAllStringSubmatch(string(readme), -1) {
+		told[m[1]] = true
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\t\w+ +Reason += "([a-z_]+)"`).FindAllStringSubmatch(string(code), -1) {
+		exist[m[1]] = true
+	}
+	if len(exist) == 0 || !maps.Equal(told, exist) {
+		t.Errorf("the table has %v\nthere are %v", slices.Sorted(maps.Keys(told)), slices.Sorted(maps.Keys(exist)))
 	}
 }

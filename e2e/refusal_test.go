@@ -61,6 +61,10 @@ func TestRefusals(t *testing.T) {
 		{http.MethodGet, "corp/banned/app/manifests/v1", http.StatusForbidden, "DENIED", "rule_deny"},
 		{http.MethodGet, "registry.example.com/app/manifests/v1", http.StatusForbidden, "DENIED", "unknown_registry"},
 		{http.MethodGet, "app/manifests/v1", http.StatusForbidden, "DENIED", "unknown_registry"},
+		{http.MethodGet, "corp/shop/nobody/manifests/sha256-" + strings.Repeat("ab", 32) + ".sig", http.StatusNotFound, "MANIFEST_UNKNOWN", "no_trust_data"},
+		{http.MethodGet, "corp/shop/app/manifests/sha256:short", http.StatusBadRequest, "DIGEST_INVALID", ""},
+		{http.MethodGet, "corp/shop/app/manifests/.v1", http.StatusBadRequest, "MANIFEST_INVALID", ""},
+		{http.MethodGet, "corp/Shop/app/manifests/v1", http.StatusBadRequest, "NAME_INVALID", ""},
 		{http.MethodGet, "_catalog", http.StatusNotFound, "UNSUPPORTED", ""},
 		{http.MethodPut, "corp/shop/app/manifests/v1", http.StatusMethodNotAllowed, "UNSUPPORTED", ""},
 	}

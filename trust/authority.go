@@ -53,8 +53,11 @@ func NewAuthority(p Policy) (*Authority, error) {
 		a.now = time.Now
 	}
 	for _, r := range p.Rules {
-		if r.Mode == Enforce && p.Sources[r.Source].Resolver == nil {
+		if (r.Mode == Enforce || r.Mode == Audit) && p.Sources[r.Source].Resolver == nil {
 			return nil, fmt.Errorf("rule %s: source %q does not exist", r.Name, r.Source)
+		}
+		if s := r.Signers; s != nil && (s.Threshold < 1 || s.Threshold > len(s.Of)) {
+			return nil, fmt.Errorf("rule %s: %d of %d signers", r.Name, s.Threshold, len(s.Of))
 		}
 		if !a.rules.Add(r.Match, r) {
 			return nil, fmt.Errorf("rule %s: another rule has the match %s", r.Name, r.Match)
@@ -63,18 +66,26 @@ func NewAuthority(p Policy) (*Authority, error) {
 	return a, nil
 }
 
-// Decide says what the tag n means, or why nothing may be served for it.
+// Decide says what the tag n means, or why nothing may be served for it. Under Audit it says, in as much time, what
+// Enforce would have said; who must not be delayed by that does not wait for it.
 func (a *Authority) Decide(ctx context.Context, n Name) Decision {
-	d, s, ok := a.begin(n)
-	if !ok {
+	d, r, done := a.begin(n)
+	if done {
 		return d
 	}
+	s := a.sources[r.Source]
 	st, err := s.Resolver.Resolve(ctx, n, s.Refresh)
-	got := a.judge(d, s, st, err)
+	got := a.judge(d, r, st, err)
 	// PRODUCT: section 4, a refusal that rests on a check older than 2 s causes one shared refresh first.
 	if got.Verdict != Allow && !st.Checked.IsZero() && a.now().Sub(st.Checked) > unsignedAge {
 		st, err = s.Resolver.Resolve(ctx, n, min(unsignedAge, s.Refresh))
-		got = a.judge(d, s, st, err)
+		got = a.judge(d, r, st, err)
+	}
+	// PRODUCT: section 4, audit serves what the registry has and records what enforce would have done.
+	if r.Mode == Audit {
+		if got.open = true; got.Verdict != Allow {
+			got.Verdict = WouldDeny
+		}
 	}
 	return got
 }
@@ -83,21 +94,26 @@ func (a *Authority) Decide(ctx context.Context, n Name) Decision {
 //
 // PRODUCT: section 4, a digest passes under every rule but deny, and without a rule.
 func (a *Authority) Digest(repository string, dgst digest.Digest) Decision {
-	d, _, enforced := a.begin(Name{Repository: repository})
-	if !enforced && d.Reason != NoRule {
+	d, _, _ := a.begin(Name{Repository: repository})
+	if d.Reason == RuleDeny {
 		return d
 	}
-	d.Verdict, d.Reason, d.target = Allow, "", Target{Digest: dgst}
+	d.Verdict, d.Reason, d.Err, d.open, d.target = Allow, "", nil, false, Target{Digest: dgst}
 	return d
 }
 
 // Tags returns, sorted, the tags of the repository that Decide would allow. They mean nothing unless the decision beside
-// them allows.
+// them allows, and are for the registry to list where it is Open.
 func (a *Authority) Tags(ctx context.Context, repository string) ([]string, Decision) {
-	d, s, ok := a.begin(Name{Repository: repository})
-	if !ok {
+	d, r, done := a.begin(Name{Repository: repository})
+	if r.Mode == Audit && !done {
+		d.Verdict, d.open = Allow, true
 		return nil, d
 	}
+	if done {
+		return nil, d
+	}
+	s := a.sources[r.Source]
 	all, st, err := s.Resolver.Tags(ctx, repository, s.Refresh)
 	d.Statement = st
 	if err == nil {
@@ -108,7 +124,7 @@ func (a *Authority) Tags(ctx context.Context, repository string) ([]string, Deci
 	}
 	tags := make([]string, 0, st.Listed)
 	for tag, st := range all {
-		if a.judge(d, s, st, nil).Verdict == Allow {
+		if a.judge(d, r, st, nil).Verdict == Allow {
 			tags = append(tags, tag)
 		}
 	}
@@ -120,48 +136,49 @@ func (a *Authority) Tags(ctx context.Context, repository string) ([]string, Deci
 // Rule returns the rule that governs the repository; false means that none does.
 func (a *Authority) Rule(repository string) (Rule, bool) { return a.rules.Find(repository) }
 
-// begin finds the rule. It reports false with a finished refusal where no source has to be asked.
-func (a *Authority) begin(n Name) (Decision, SourcePolicy, bool) {
+// begin finds the rule. It reports true with a finished decision where no source has to be asked.
+func (a *Authority) begin(n Name) (Decision, Rule, bool) {
 	d := Decision{ID: a.newID(), Time: a.now(), Name: n}
 	r, ok := a.rules.Find(n.Repository)
 	if !ok {
-		return d.Refused(NoRule, nil), SourcePolicy{}, false
+		return d.Refused(NoRule, nil), r, true
 	}
 	d.Rule, d.Mode = r.Name, r.Mode
-	if r.Mode != Enforce {
-		return d.Refused(RuleDeny, nil), SourcePolicy{}, false
+	if !r.Until.IsZero() && !d.Time.Before(r.Until) {
+		return d.Refused(ExceptionExpired, fmt.Errorf("rule %s ended on %s", r.Name, r.Until.UTC().Format(time.RFC3339))), r, true
 	}
-	// PRODUCT: invariant 7, the rule's source and no other.
-	s := a.sources[r.Source]
-	d.Source, d.SignWith = r.Source, s.SignWith
-	return d, s, true
+	switch r.Mode {
+	case Enforce, Audit:
+		// PRODUCT: invariant 7, the rule's source and no other.
+		d.Source, d.SignWith = r.Source, a.sources[r.Source].SignWith
+		return d, r, false
+	case Exempt:
+		d.Verdict, d.open = Allow, true
+		return d, r, true
+	}
+	return d.Refused(RuleDeny, nil), r, true
 }
 
-// judge turns what the source says into a decision.
-func (a *Authority) judge(d Decision, s SourcePolicy, st Statement, err error) Decision {
+// judge turns what the source says into a decision, as Enforce makes it.
+func (a *Authority) judge(d Decision, r Rule, st Statement, err error) Decision {
 	d.Statement = st
+	s := a.sources[r.Source]
 	if err == nil {
 		err = a.fresh(s, st)
 	}
 	if err != nil {
 		return d.Refused(ReasonOf(err), err)
 	}
-	var target *Target
-	for i, c := range st.Claims {
-		if c.Released {
-			target = &st.Claims[i].Target
-			break
-		}
-	}
-	if target == nil {
-		return d.Refused(UnsignedTag, nil)
+	target, err := a.released(r, s, st)
+	if err != nil {
+		return d.Refused(ReasonOf(err), err)
 	}
 	for _, c := range st.Claims {
 		if c.Target.Digest == target.Digest {
 			d.Signers = append(d.Signers, c.Role)
 		}
 	}
-	d.Verdict, d.target = Allow, *target
+	d.Verdict, d.target = Allow, target
 	// PRODUCT: invariant 1, every decision that rests on grace names it.
 	d.Grace = a.now().After(st.Expires)
 	return d

@@ -10,11 +10,15 @@ import (
 // A Verdict is what a decision comes to.
 type Verdict uint8
 
-// The verdicts. The zero value is Undecided, and everything but Allow refuses.
+// The verdicts. The zero value is Undecided, which refuses, as Deny does.
 const (
 	Undecided Verdict = iota
 	Deny
 	Allow
+	// WouldDeny is what Audit says of a tag that Enforce refuses.
+	WouldDeny
+	// WouldChange is what Audit says of a tag that Enforce serves with other content.
+	WouldChange
 )
 
 // String returns the word that audit log and metrics carry.
@@ -24,6 +28,10 @@ func (v Verdict) String() string {
 		return "allow"
 	case Deny:
 		return "deny"
+	case WouldDeny:
+		return "would_deny"
+	case WouldChange:
+		return "would_change"
 	}
 	return "undecided"
 }
@@ -38,6 +46,10 @@ const (
 	Enforce
 	// Refuse serves nothing, neither tags nor digests. The config calls it deny.
 	Refuse
+	// Audit serves a tag as the registry has it, and records what Enforce would have done.
+	Audit
+	// Exempt serves a tag as the registry has it. The config calls it allow.
+	Exempt
 )
 
 // String returns the word that the config has for the mode, or "none".
@@ -47,6 +59,10 @@ func (m Mode) String() string {
 		return "enforce"
 	case Refuse:
 		return "deny"
+	case Audit:
+		return "audit"
+	case Exempt:
+		return "allow"
 	}
 	return "none"
 }
@@ -57,8 +73,22 @@ type Rule struct {
 	Name  string
 	Match names.Match
 	Mode  Mode
-	// Source names who says what a tag means; for Enforce only.
+	// Source names who says what a tag means; for Enforce and Audit.
 	Source string
+	// Signers are those who must have signed, beyond the format's own rule; nil: that rule alone.
+	Signers *Signers
+	// Until is when the rule ends, and with it every tag is refused; zero: never. Digests still pass.
+	Until time.Time
+	// Why is what the config says the rule is for.
+	Why string
+}
+
+// Signers are some of whom must have signed the same content for a tag.
+type Signers struct {
+	// Of are names of signers as their format has them: for Notary v1 "release" is the role "targets/release".
+	Of []string
+	// Threshold is how many of them are enough; at least 1 and at most all.
+	Threshold int
 }
 
 // A Decision is the answer to one request about a tag or digest. There is no error beside it: "could not decide" is a
@@ -72,8 +102,10 @@ type Decision struct {
 	Mode    Mode
 	// Reason is empty when the verdict is Allow.
 	Reason Reason
-	// Target is what may be served; only Admit gives it out.
-	target    Target
+	// target is what was signed; only Admit gives it out.
+	target Target
+	// open tells that what the registry has under the tag may be served.
+	open      bool
 	Statement Statement
 	Rule      string
 	Source    string
@@ -87,23 +119,32 @@ type Decision struct {
 	Err error
 }
 
-// Admit returns what may be served. False means that nothing may, and is what the zero Decision says.
+// Admit returns the one thing that may be served. False means that nothing may, unless Open; and is what the zero
+// Decision says.
 func (d Decision) Admit() (Target, bool) {
-	if d.Verdict != Allow {
+	if d.Verdict != Allow || d.open {
 		return Target{}, false
 	}
 	return d.target, true
 }
 
-// Digest returns the digest that may be served, or "" for a refusal; for records, not for serving.
-func (d Decision) Digest() digest.Digest {
-	t, _ := d.Admit()
-	return t.Digest
+// Open tells that the rule lets the tag mean what the registry says, signed or not. That is never so under Enforce.
+func (d Decision) Open() bool { return d.open && d.Verdict != Undecided && d.Verdict != Deny }
+
+// Signed returns the digest that trust data names, or "" if it names none or nobody asked; for records, not for serving.
+func (d Decision) Signed() digest.Digest { return d.target.Digest }
+
+// Saw returns the decision as it stands when the registry's own meaning of the tag is known.
+func (d Decision) Saw(upstream digest.Digest) Decision {
+	if d.Mode == Audit && d.Verdict == Allow && d.target.Digest != upstream {
+		d.Verdict = WouldChange
+	}
+	return d
 }
 
 // Refused returns the decision turned into a refusal: the content that was admitted could not be had or is not what may
 // be served. It keeps the id, so that the record of it is still one.
 func (d Decision) Refused(r Reason, err error) Decision {
-	d.Verdict, d.Reason, d.Err, d.target = Deny, r, err, Target{}
+	d.Verdict, d.Reason, d.Err, d.target, d.open = Deny, r, err, Target{}, false
 	return d
 }

@@ -21,6 +21,10 @@ func (d Decision) sentence() string {
 		return fmt.Sprintf("%s is refused: no rule of the gateway matches it; add a rule whose match covers %s, or pull by digest", d.Name, d.Name.Repository)
 	case RuleDeny:
 		return fmt.Sprintf("%s is refused: rule %s denies it", d.Name, d.Rule)
+	case ExceptionExpired:
+		return fmt.Sprintf("%s is refused: %s; sign it, or give the rule a later end", d.Name, cause(d.Err))
+	case SignerMissing, SignersDisagree:
+		return fmt.Sprintf("%s is not signed as rule %s asks: %s; %s", d.Name, d.Rule, cause(d.Err), d.signIt())
 	case UnsignedTag:
 		return fmt.Sprintf("%s is not signed: %s lists %s of this repository, not %s; %s", d.Name, d.basis(), count(d.Statement.Listed), d.Name.Tag, d.signIt())
 	case NoTrustData:

@@ -10,6 +10,9 @@ const (
 	UnknownRegistry   Reason = "unknown_registry"      // the request names a registry that the config does not
 	NoRule            Reason = "no_rule"               // no rule matches the name
 	RuleDeny          Reason = "rule_deny"             // the rule that matches says deny
+	ExceptionExpired  Reason = "exception_expired"     // the rule that matches has ended
+	SignerMissing     Reason = "signer_missing"        // too few of the signers that the rule asks for have signed
+	SignersDisagree   Reason = "signers_disagree"      // they name different digests
 	UnsignedTag       Reason = "unsigned_tag"          // verified trust data does not name the tag
 	NoTrustData       Reason = "no_trust_data"         // the source has nothing about the repository
 	RootNotPinned     Reason = "root_not_pinned"       // the root that the source gives is not the one the config pins

@@ -47,6 +47,8 @@ type Claim struct {
 	Target Target
 	// Role is the role that made the claim, in its format's spelling: "targets/releases".
 	Role string
+	// Signer is the name by which rules call the role: for Notary v1 "release" for "targets/release".
+	Signer string
 	// Keys are the canonical ids of the keys that signed the role's file and count for it.
 	Keys []string
 	// Released tells that the format's own rule takes this claim as the meaning of the name.

@@ -110,7 +110,7 @@ func explain(ctx context.Context, cfg *config.Config, image string) (explanation
 func explained(image string, d trust.Decision) explanation {
 	e := explanation{
 		Image: image, Rule: d.Rule, Mode: d.Mode.String(), Source: d.Source, Verdict: d.Verdict.String(), Reason: string(d.Reason),
-		Digest: d.Digest().String(), Message: d.Message(),
+		Digest: d.Signed().String(), Message: d.Message(),
 	}
 	if !d.Statement.Checked.IsZero() {
 		e.Checked = &d.Statement.Checked

@@ -32,14 +32,6 @@ var manifestTypes = strings.Join([]string{
 	"*/*",
 }, ", ")
 
-// DefaultURL returns the URL of the registry that images name by host, if no other is configured.
-func DefaultURL(host string) string {
-	if host == "docker.io" {
-		return "https://registry-1.docker.io"
-	}
-	return "https://" + host
-}
-
 // Registry is one registry behind the gateway.
 type Registry struct {
 	name   string

@@ -27,16 +27,6 @@ func behind(t *testing.T, reg http.Handler) (Registries, *peer) {
 	return NewRegistries(NewRegistry("registry.example.com", newClient(t, p.URL, Options{Name: "registry.example.com"}))), p
 }
 
-func TestDefaultURL(t *testing.T) {
-	for name, want := range map[string]string{
-		"docker.io": "https://registry-1.docker.io", "ghcr.io": "https://ghcr.io", "r.example:5000": "https://r.example:5000",
-	} {
-		if got := DefaultURL(name); got != want {
-			t.Errorf("%s: %s", name, got)
-		}
-	}
-}
-
 // OCI: end-3
 func TestManifest(t *testing.T) {
 	reg := &upstreamtest.Registry{}

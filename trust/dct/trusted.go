@@ -3,6 +3,7 @@ package dct
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tagwarden/tagwarden/trust"
@@ -201,7 +202,7 @@ func (t *trusted) claims(name string) []trust.Claim {
 			continue
 		}
 		all = append(all, trust.Claim{
-			Target: trust.Target{Digest: said.digest, Size: said.length}, Role: role, Keys: r.signers, Expires: r.until,
+			Target: trust.Target{Digest: said.digest, Size: said.length}, Role: role, Signer: strings.TrimPrefix(role, "targets/"), Keys: r.signers, Expires: r.until,
 		})
 	}
 	return all

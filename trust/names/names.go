@@ -30,15 +30,6 @@ var aliases = map[string]string{
 	"registry-1.docker.io": DockerHub,
 }
 
-// wellKnown are the registries that need no entry in the config.
-var wellKnown = map[string]bool{
-	DockerHub: true, "ghcr.io": true, "quay.io": true, "registry.k8s.io": true,
-	"gcr.io": true, "mcr.microsoft.com": true, "public.ecr.aws": true,
-}
-
-// WellKnown tells whether the registry host, in its full form, is one whose address needs no configuration.
-func WellKnown(host string) bool { return wellKnown[host] }
-
 // LooksLikeHost tells whether the first component of a name can only be a registry: it has a dot or a port, or is
 // localhost. Anything else is read as part of a path, as every client reads it.
 func LooksLikeHost(component string) bool {
