@@ -74,7 +74,7 @@ func commands() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	config := root.PersistentFlags().String("config", "tagwarden.yaml", "configuration `file`")
-	root.AddCommand(serveCommand(config), checkCommand(config), explainCommand(config), versionCommand())
+	root.AddCommand(serveCommand(config), checkCommand(config), explainCommand(config), stateCommand(config), versionCommand())
 	return root
 }
 

@@ -23,7 +23,7 @@ func newLog(w io.Writer) *zap.Logger {
 // An observer turns what the rooms tell into log lines and figures.
 type observer struct {
 	log     *zap.Logger
-	metrics *admin.Metrics // set before anything is served
+	metrics *admin.Metrics
 }
 
 // trust observes refreshes and the security events of trust data.
@@ -52,7 +52,7 @@ func (o *observer) state(source, collection string, err error) {
 // cache observes what happens in the content store.
 func (o *observer) cache(e cache.Event) {
 	o.log.Warn("cache", zap.String("kind", string(e.Kind)), zap.String("digest", e.Digest.String()), zap.Error(e.Err))
-	if e.Kind == cache.Damaged && o.metrics != nil {
+	if e.Kind == cache.Damaged {
 		o.metrics.Security("cache_damaged")
 	}
 }

@@ -48,18 +48,20 @@ func serveCommand(file *string) *cobra.Command {
 
 // serve runs the gateway until ctx ends, and then lets what is under way finish.
 func serve(ctx context.Context, cfg *config.Config, log *zap.Logger, stdout io.Writer) (err error) {
-	o := &observer{log: log}
-	kept, err := openState(ctx, cfg, o)
+	var content *cache.Store
+	o := &observer{log: log, metrics: admin.NewMetrics(admin.MetricsOptions{
+		Version: version, CacheBytes: func() int64 { return content.Stats().Bytes },
+	})}
+	kept, err := openState(ctx, cfg, o.state)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, kept.Close()) }()
-	content, err := cache.Open(cache.Options{Dir: cfg.Cache.Dir, Size: cfg.Cache.Size, Observe: o.cache})
+	content, err = cache.Open(cache.Options{Dir: cfg.Cache.Dir, Size: cfg.Cache.Size, Observe: o.cache})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, content.Close(context.Background())) }()
-	o.metrics = admin.NewMetrics(admin.MetricsOptions{Version: version, CacheBytes: func() int64 { return content.Stats().Bytes }})
 	lines, closeLines, err := openAudit(cfg, stdout, o)
 	if err != nil {
 		return err
@@ -86,10 +88,10 @@ func serve(ctx context.Context, cfg *config.Config, log *zap.Logger, stdout io.W
 }
 
 // openState takes the state folder.
-func openState(ctx context.Context, cfg *config.Config, o *observer) (*state.Store, error) {
+func openState(ctx context.Context, cfg *config.Config, damaged func(source, collection string, err error)) (*state.Store, error) {
 	ctx, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
-	return state.Open(ctx, state.Options{Dir: cfg.State, Observe: o.state})
+	return state.Open(ctx, state.Options{Dir: cfg.State, Observe: damaged})
 }
 
 // openAudit opens the audit log.

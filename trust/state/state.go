@@ -9,6 +9,7 @@
 //	DIR/SOURCE/<sha256 of the collection>/name  the collection's name, for people
 //	                                     /0 /1  the slots
 //	                                     /checked  time of the last successful check, not durable
+//	DIR/_archive                                what was reset
 package state
 
 import (
@@ -241,6 +242,30 @@ func (c *Collection) create(data []byte) error {
 	}
 	return errors.Join(syncDir(parent), syncDir(filepath.Dir(parent)))
 }
+
+// Reset forgets what is kept of the collection, and returns the folder to which it was moved. The error is fs.ErrNotExist
+// if nothing is kept. What comes next is a first use: whoever resets must know why the earlier trust was lost.
+func (c *Collection) Reset(now time.Time) (archive string, err error) {
+	if err := c.named(); err != nil {
+		return "", err
+	}
+	parent := filepath.Join(c.store.o.Dir, archiveDir, c.source)
+	archive = filepath.Join(parent, filepath.Base(c.dir)+"."+now.UTC().Format("20060102T150405.000000000Z"))
+	if _, err := os.Stat(c.dir); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(parent, 0o700); err != nil {
+		return "", fmt.Errorf("state: %w", err)
+	}
+	if err := os.Rename(c.dir, archive); err != nil {
+		return "", fmt.Errorf("state: %w", err)
+	}
+	c.generation = 0
+	return archive, errors.Join(syncDir(filepath.Dir(c.dir)), syncDir(parent))
+}
+
+// archiveDir is where Reset moves things. No source can have its name.
+const archiveDir = "_archive"
 
 // Touch notes when the last successful check began, without the cost of a save and without its durability: what a crash
 // loses makes the data look older, never newer.

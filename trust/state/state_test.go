@@ -237,3 +237,25 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// TestReset: what was kept is moved away, and the collection is new.
+func TestReset(t *testing.T) {
+	s, c := saved(t)
+	archive, err := c.Reset(checked)
+	must(t, err)
+	if _, err := s.Collection("corp", "r.example/app").Load(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after the reset: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(archive, "0")); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Reset(checked); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("reset of nothing: %v", err)
+	}
+	must(t, c.Save(record(1)))
+	got, err := s.Collection("corp", "r.example/app").Load()
+	check(t, "saved after the reset", got, err, 1)
+	if _, err := s.Collection("..", "x").Reset(checked); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a source that climbs: %v", err)
+	}
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/tagwarden/tagwarden/config"
+	"github.com/tagwarden/tagwarden/trust/names"
+	"github.com/tagwarden/tagwarden/trust/state"
+)
+
+func stateCommand(file *string) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "state",
+		Short: "Supervise what is kept of trust data",
+		Args:  cobra.ArbitraryArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return usageError{errors.New("state: reset SOURCE COLLECTION")}
+		},
+	}
+	var why string
+	reset := &cobra.Command{
+		Use:   "reset SOURCE COLLECTION",
+		Short: "Archive and forget what was trusted of one repository; the gateway must not be running",
+		Args:  exactly(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := load(*file, c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			kept, err := openState(c.Context(), cfg, nil)
+			if err != nil {
+				return err
+			}
+			return errors.Join(resetState(cfg, kept, args[0], args[1], why, c.OutOrStdout()), kept.Close())
+		},
+	}
+	reset.Flags().StringVar(&why, "reason", "", "why, for the audit log")
+	c.AddCommand(reset)
+	return c
+}
+
+// A resetRecord is the line that the audit log gets.
+type resetRecord struct {
+	Time       time.Time `json:"time"`
+	Event      string    `json:"event"`
+	Source     string    `json:"source"`
+	Collection string    `json:"collection"`
+	Archive    string    `json:"archive"`
+	Why        string    `json:"why"`
+}
+
+// resetState archives one collection and records it.
+func resetState(cfg *config.Config, kept *state.Store, source, collection, why string, stdout io.Writer) error {
+	s, ok := cfg.Sources[source]
+	if !ok {
+		return usageError{fmt.Errorf("state reset: there is no source %q", source)}
+	}
+	repository, err := names.Repository(collection)
+	if err != nil {
+		return usageError{fmt.Errorf("state reset: %w", err)}
+	}
+	now := time.Now()
+	archive, err := kept.Collection(source, strings.Replace(s.GUN, "{name}", repository, 1)).Reset(now)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("state reset: nothing is kept of %s from source %s", repository, source)
+	}
+	if err != nil {
+		return err
+	}
+	line, err := json.Marshal(resetRecord{now.UTC(), "state_reset", source, repository, archive, why})
+	if err != nil {
+		return err
+	}
+	w := stdout
+	if cfg.Audit.File != "" {
+		f, err := os.OpenFile(cfg.Audit.File, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
+		if err != nil {
+			return fmt.Errorf("audit: %w", err)
+		}
+		defer f.Close()
+		w = f
+	}
+	if _, err := fmt.Fprintf(w, "%s\n", line); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	_, err = fmt.Fprintf(stdout, "%s: forgotten, archived in %s\n", repository, archive)
+	return err
+}

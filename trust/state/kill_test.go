@@ -1,0 +1,86 @@
+package state
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// saveForever is what the killed process does: it saves version after version, and says each that is kept.
+func saveForever(dir string) {
+	s, err := Open(context.Background(), Options{Dir: dir})
+	if err != nil {
+		panic(err)
+	}
+	c := s.Collection("corp", "r.example/app")
+	version := 0
+	if r, err := c.Load(); err == nil {
+		version = int(r.Checked.Sub(checked) / time.Minute)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		panic(err)
+	}
+	for {
+		version++
+		if err := c.Save(record(version)); err != nil {
+			panic(err)
+		}
+		fmt.Println(version)
+	}
+}
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("TAGWARDEN_TEST_SAVE_IN"); dir != "" {
+		saveForever(dir)
+	}
+	os.Exit(m.Run())
+}
+
+// TestKill: a process killed at any moment has kept what it said it had, or something newer, whole; and the lock is free.
+// PRODUCT: invariant 6.
+func TestKill(t *testing.T) {
+	dir := t.TempDir()
+	kept := 0
+	for range 15 {
+		cmd := exec.Command(os.Args[0], "-test.run=^$")
+		cmd.Env = append(os.Environ(), "TAGWARDEN_TEST_SAVE_IN="+dir)
+		out, err := cmd.StdoutPipe()
+		must(t, err)
+		must(t, cmd.Start())
+		lines := bufio.NewScanner(out)
+		for range 1 + rand.IntN(4) {
+			if !lines.Scan() {
+				t.Fatal("the process ended by itself")
+			}
+			kept, err = strconv.Atoi(lines.Text())
+			must(t, err)
+		}
+		for range rand.IntN(200000) { // somewhere within the next save
+		}
+		must(t, cmd.Process.Kill())
+		for lines.Scan() {
+			kept, err = strconv.Atoi(lines.Text())
+			must(t, err)
+		}
+		if err := cmd.Wait(); err == nil {
+			t.Fatal("the process ended by itself")
+		}
+		s := open(t, dir)
+		s.o.Observe = func(_, _ string, err error) { t.Errorf("damaged: %v", err) }
+		r, err := s.Collection("corp", "r.example/app").Load()
+		must(t, err)
+		version := int(r.Checked.Sub(checked) / time.Minute)
+		check(t, "after the kill", r, nil, version)
+		if version < kept {
+			t.Fatalf("version %d is kept, after %d was", version, kept)
+		}
+		must(t, s.Close())
+	}
+}
