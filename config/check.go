@@ -54,7 +54,7 @@ func (r *reader) checkRuleNames(rules []Rule) {
 	}
 }
 
-// checkRuleSources gives every enforce rule its source, and reports rules that no source can speak for.
+// checkRuleSources gives every rule that asks a source its source, and reports rules that no source can speak for.
 func (r *reader) checkRuleSources(c *Config) {
 	known := slices.Sorted(maps.Keys(c.Sources))
 	covered := make(map[string]coverage, len(known))
@@ -67,28 +67,28 @@ func (r *reader) checkRuleSources(c *Config) {
 		switch _, exists := c.Sources[u.Source]; {
 		case r.wrong[at.path], u.Mode == "" && (u.Source == "" || exists):
 			continue // said already, or to be judged when the mode is known
-		case u.Mode == Deny && u.Source != "":
-			r.problem(at, "a deny rule takes no source")
-			continue
-		case u.Mode == Deny:
-			continue
+		case u.Mode == Allow, u.Mode == Deny:
+			continue // nobody is asked
 		case u.Source == "" && len(known) == 1:
 			u.Source = known[0]
 		case u.Source == "" && (r.wrong["sources"] || r.wrong[path]):
 			continue
 		case u.Source == "":
-			r.problem(at, "a rule that enforces needs a source: %s", oneOf(known))
+			r.problem(at, "%s needs a source: %s", u.Mode.rule(), oneOf(known))
 			continue
 		case !exists:
 			r.problem(at, "there is no source %q: %s", u.Source, oneOf(known))
 			continue
 		}
 		if !covered[u.Source].meets(u.Match) {
-			r.problem(r.at(path+".match"), "no pin of source %s selects any of %s, so every tag would be refused: add one to %s",
-				u.Source, u.Match, join(join("sources", u.Source), "pins"))
+			r.problem(r.at(path+".match"), "no pin of source %s selects any of %s, so %s: add one to %s",
+				u.Source, u.Match, unpinned[u.Mode], join(join("sources", u.Source), "pins"))
 		}
 	}
 }
+
+// unpinned is what becomes of tags for which no root may speak.
+var unpinned = map[Mode]string{Enforce: "every tag would be refused", Audit: "every tag would be recorded as one to refuse"}
 
 // oneOf lists names to choose from.
 func oneOf(known []string) string {

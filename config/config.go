@@ -4,6 +4,9 @@
 // with the file at once, each with its line and column. What a Config holds has been checked, so nobody downstream
 // checks it again; only what the named files contain is left to whoever opens them.
 //
+// Nothing that is written is passed over. A key that means nothing where it stands, such as an end in a rule that never
+// ends, is a problem: whoever wrote it expects something of it.
+//
 // The package decides nothing, opens no network connection and writes no log.
 package config
 
@@ -50,7 +53,7 @@ type Config struct {
 
 	// Audit is the record of decisions. It has defaults and may be left out. An attacker who controls it hides what
 	// was decided, not what is decided.
-	Audit Audit `yaml:"audit"`
+	Audit AuditLog `yaml:"audit"`
 
 	// EgressProxy is the http or https address of a proxy for all requests to registries and sources, without user and
 	// path. Default nil: direct. Redirects are then checked by host name only. An attacker who controls it sees which hosts are
@@ -59,7 +62,7 @@ type Config struct {
 
 	// Registries are the entries for registries, by the full form of their names. Default none: a registry that a
 	// rule's match names needs no entry; KnownRegistries has both. An attacker who controls it makes the gateway dial
-	// hosts of his choice for digests; tags still need a signature.
+	// hosts of his choice for digests, and for the tags of audit and allow rules; all other tags still need a signature.
 	Registries map[string]Registry `yaml:"registries"`
 
 	// DefaultRegistry is the full name of the registry for requests that name none. Default "", such requests are
@@ -68,11 +71,11 @@ type Config struct {
 	DefaultRegistry string `yaml:"default_registry"`
 
 	// Sources say what tags mean, by name: a lower-case letter or digit, then up to 62 of those and . _ -. Default none;
-	// an enforce rule needs one. An attacker who controls it decides what is signed.
+	// enforce and audit rules need one. An attacker who controls it decides what is signed.
 	Sources map[string]Source `yaml:"sources"`
 
 	// Rules decide by image name, the most specific match first whatever the order here. At least one is required. An
-	// attacker who controls it chooses which source speaks for an image.
+	// attacker who controls it chooses which source speaks for an image, or that none has to.
 	Rules []Rule `yaml:"rules"`
 }
 
@@ -105,8 +108,8 @@ type Cache struct {
 	Size int64 `yaml:"size"`
 }
 
-// Audit says where decisions are recorded.
-type Audit struct {
+// AuditLog says where decisions are recorded.
+type AuditLog struct {
 	// File is the path of the audit log, one JSON line per decision. Default "": standard output; it is made when it
 	// does not exist. An attacker who controls it decides who can read the decisions.
 	File string `yaml:"file"`
@@ -125,12 +128,14 @@ const (
 	Refuse OnFull = "refuse" // requests are refused until lines can be written
 )
 
-// Mode is what a rule does with the tags it governs. The zero Mode means neither and is never in a parsed Config.
+// Mode is what a rule does with the tags it governs. The zero Mode means none of them and is never in a parsed Config.
 type Mode string
 
 // The modes of a rule.
 const (
 	Enforce Mode = "enforce" // signed tags are served, all others refused
+	Audit   Mode = "audit"   // what the registry has is served; what Enforce would have done is recorded
+	Allow   Mode = "allow"   // what the registry has is served, unsigned on purpose
 	Deny    Mode = "deny"    // everything is refused, digests included
 )
 
@@ -142,7 +147,7 @@ func defaults() *Config {
 		State:       "/var/lib/tagwarden",
 		Cache:       Cache{Dir: "/var/cache/tagwarden", Size: 100 << 30},
 		TrustMemory: 256 << 20,
-		Audit:       Audit{OnFull: Drop},
+		Audit:       AuditLog{OnFull: Drop},
 		Registries:  make(map[string]Registry),
 		Sources:     make(map[string]Source),
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -62,8 +63,38 @@ func promised(t *testing.T, c *Config) {
 	}
 	for _, u := range c.Rules {
 		_, ok := c.Sources[u.Source]
-		if u.Match.String() == "" || u.Name == "" || u.Mode != Enforce && u.Mode != Deny || ok != (u.Mode == Enforce) {
+		if u.Match.String() == "" || u.Name == "" || ok != (u.Mode == Enforce || u.Mode == Audit) {
 			t.Errorf("rule is not whole: %+v", u)
+		}
+		promisedRule(t, u)
+	}
+}
+
+// promisedRule fails when a rule holds what its mode has no meaning for, or lacks what it needs.
+func promisedRule(t *testing.T, u Rule) {
+	open := !u.Until.IsZero() || u.TagTTL != 0 || u.StaleIfError != 0
+	ok := false
+	switch u.Mode {
+	case Enforce:
+		ok = !open && u.Reason == ""
+	case Audit:
+		ok = true
+	case Allow:
+		ok = u.Signers == nil && u.Reason != ""
+	case Deny:
+		ok = !open && u.Signers == nil
+	}
+	if !ok || u.TagTTL < 0 || u.TagTTL > day || u.StaleIfError < 0 || u.StaleIfError > 30*day {
+		t.Errorf("rule does not go with its mode: %+v", u)
+	}
+	// Until is the beginning of a day, and formats as a date.
+	if !u.Until.IsZero() && (u.Until.Year() < 2000 || u.Until.Year() > 3000 || !u.Until.Equal(u.Until.UTC().Truncate(day))) {
+		t.Errorf("rule ends at %v", u.Until)
+	}
+	if s := u.Signers; s != nil {
+		of := slices.Compact(slices.Sorted(slices.Values(s.Of)))
+		if s.Threshold < 1 || s.Threshold > len(s.Of) || len(of) != len(s.Of) || len(of) > maxSigners || slices.Contains(of, "") {
+			t.Errorf("signers are %+v", s)
 		}
 	}
 }

@@ -53,7 +53,7 @@ func TestSmallestConfigHasAllDefaults(t *testing.T) {
 		State:       "/var/lib/tagwarden",
 		Cache:       Cache{Dir: "/var/cache/tagwarden", Size: 107374182400},
 		TrustMemory: 268435456,
-		Audit:       Audit{File: "", OnFull: Drop},
+		Audit:       AuditLog{File: "", OnFull: Drop},
 		Registries:  map[string]Registry{},
 		Sources: map[string]Source{"corp": {
 			Notary:   &url.URL{Scheme: "https", Host: "notary.example.com"},
@@ -113,9 +113,31 @@ func TestAllOfIt(t *testing.T) {
 		},
 	})
 	same(t, c.Rules, []Rule{
-		{Match: match(t, "registry.example.com/**"), Name: "corp", Mode: Enforce, Source: "corp"},
-		{Match: match(t, "docker.io/library/nginx"), Name: "docker.io/library/nginx", Mode: Enforce, Source: "hub"},
-		{Match: match(t, "docker.io/bad/**"), Name: "docker.io/bad/**", Mode: Deny},
+		{
+			Match: match(t, "registry.example.com/**"), Name: "corp", Mode: Enforce, Source: "corp",
+			Signers: &Signers{Of: []string{"release", "qa"}, Threshold: 2},
+		},
+		{
+			Match: match(t, "docker.io/library/nginx"), Name: "docker.io/library/nginx", Mode: Enforce, Source: "hub",
+			Signers: &Signers{Of: []string{"release", "teams/web_2/qa-1"}, Threshold: 1},
+		},
+		{
+			Match: match(t, "registry.example.com/lab/**"), Name: "registry.example.com/lab/**", Mode: Audit, Source: "corp",
+			Signers: &Signers{Of: []string{"a", "b", "c"}, Threshold: 2},
+			Until:   time.Date(2028, 1, 1, 0, 0, 0, 0, time.UTC), Reason: "the lab begins to sign, ticket 7",
+			TagTTL: time.Minute, StaleIfError: 7 * day,
+		},
+		{Match: match(t, "quay.io/scratch/**"), Name: "quay.io/scratch/**", Mode: Audit, Source: "hub"},
+		{
+			Match: match(t, "ghcr.io/public/*"), Name: "ghcr.io/public/*", Mode: Allow,
+			Until: time.Date(2028, 2, 29, 0, 0, 0, 0, time.UTC), Reason: `Übergang, "ticket" 42`,
+			TagTTL: day, StaleIfError: 30 * day,
+		},
+		{Match: match(t, "docker.io/bad/**"), Name: "docker.io/bad/**", Mode: Deny, Reason: "CVE-2027-0001"},
+		{
+			Match: match(t, "docker.io/bad/old"), Name: "docker.io/bad/old", Mode: Allow,
+			Until: time.Date(2001, 1, 2, 0, 0, 0, 0, time.UTC), Reason: "x",
+		},
 		{Match: match(t, "**"), Name: "**", Mode: Enforce, Source: "hub"},
 	})
 	c.Registries, c.Sources, c.Rules = nil, nil, nil
@@ -127,7 +149,7 @@ func TestAllOfIt(t *testing.T) {
 		State:           "/var/lib/tagwarden",
 		Cache:           Cache{Dir: "/var/cache/tagwarden", Size: 100 << 30},
 		TrustMemory:     256 << 20,
-		Audit:           Audit{File: "/var/log/tagwarden/audit.jsonl", OnFull: Drop},
+		Audit:           AuditLog{File: "/var/log/tagwarden/audit.jsonl", OnFull: Drop},
 		EgressProxy:     &url.URL{Scheme: "http", Host: "proxy:3128"},
 		DefaultRegistry: "docker.io",
 	})
@@ -141,12 +163,13 @@ func TestKnownRegistries(t *testing.T) {
 		"127.0.0.1:5005":       "http://127.0.0.1:5005",
 		"quay.io":              "https://quay.io",
 		"docker.io":            "https://registry-1.docker.io",
+		"ghcr.io":              "https://ghcr.io",
 	} {
 		if g, ok := known[name]; !ok || g.URL.String() != want {
 			t.Errorf("%s is reached at %v, want %s", name, g.URL, want)
 		}
 	}
-	if len(known) != 4 {
+	if len(known) != 5 {
 		t.Errorf("known are %v", known)
 	}
 }

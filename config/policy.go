@@ -81,11 +81,50 @@ type Rule struct {
 	// of metrics.
 	Name string `yaml:"name"`
 
-	// Mode is Enforce or Deny. Default Enforce. An attacker who controls it has denied images served if they are
-	// signed.
+	// Mode is Enforce, Audit, Allow or Deny. Default Enforce. An attacker who controls it has unsigned and denied images
+	// served.
 	Mode Mode `yaml:"mode"`
 
-	// Source is the name of the source that speaks for the images. Default the only source there is; required where
-	// there are several, and empty in a Deny rule. An attacker who controls it chooses who signs.
+	// Source is the name of the source that speaks for the images; only for Enforce and Audit. Default the only source
+	// there is; required where there are several. An attacker who controls it chooses who signs.
 	Source string `yaml:"source"`
+
+	// Signers are some of whom must have signed the same content for a tag; only for Enforce and Audit. Default nil: a
+	// tag means what the source's format releases. An attacker who controls it has content served that one holder of a
+	// signing key signed alone.
+	Signers *Signers `yaml:"signers"`
+
+	// Until is the instant at which the rule ends, from which on it refuses all tags and lets digests pass; only for
+	// Audit and Allow. In the file it is a date, "2027-03-01", from 2000-01-01 to 2999-12-31: the last day, in UTC, so
+	// that Until is the first instant of the day after. It may have passed. Default zero: the rule does not end. An
+	// attacker who controls it keeps an exception open, or ends one and with it the deployments that rest on it.
+	Until time.Time `yaml:"until"`
+
+	// Reason says why the rule is there: up to 200 printable characters in one line; not for Enforce. Required for
+	// Allow, which serves what nobody signed and has nothing else to show for it; otherwise default "". An attacker who
+	// controls it misleads the reader of the file and of what is printed about the rule.
+	Reason string `yaml:"reason"`
+
+	// TagTTL is how long the registry's own meaning of a tag may be used again before the registry is asked anew; only
+	// for Audit and Allow, as under Enforce the registry has no say. Default 0: it is asked each time; up to 24h. An
+	// attacker who controls it keeps a tag on content that its registry has replaced, or sends every pull upstream.
+	TagTTL time.Duration `yaml:"tag_ttl"`
+
+	// StaleIfError is how long beyond TagTTL that meaning serves while the registry cannot be reached or limits the
+	// gateway; only for Audit and Allow. Default 0: an outage of the registry is one of its tags; up to 30d. An attacker
+	// who controls it, and cuts the registry off, freezes tags that long.
+	StaleIfError time.Duration `yaml:"stale_if_error"`
+}
+
+// Signers are some of whom must have signed the same content for a tag. The file says {all: NAMES}, {any: NAMES} or
+// {threshold: N, of: NAMES}; all three come out as how many of whom.
+type Signers struct {
+	// Of are the signers' names as the source's format has them, for Notary v1 "release" for the role targets/release:
+	// lower-case letters, digits and _ - /, up to 128, beginning with a letter or digit; in the order of the file, each
+	// once. Required, 1 to 64 of them. An attacker who adds a name needs that signer's key to gain by it.
+	Of []string `yaml:"all|any|of"`
+
+	// Threshold is how many of them are enough, from 1 to all. Required beside the key of; all of them where the file
+	// says all, and 1 where it says any. An attacker who lowers it needs fewer keys.
+	Threshold int `yaml:"threshold"`
 }

@@ -40,7 +40,7 @@ func (r *reader) cacheFields(c *Cache) []field {
 	}
 }
 
-func (r *reader) auditFields(a *Audit) []field {
+func (r *reader) auditFields(a *AuditLog) []field {
 	return []field{
 		{"file", set(&a.File, r.optional)},
 		{"on_full", set(&a.OnFull, choice(r, "on_full", Drop, Refuse))},

@@ -129,16 +129,17 @@ func (r *reader) fields(v value, section string, fields []field) bool {
 }
 
 // required reads a mapping like fields, and reports which of the keys that must be there are not. A key that was not
-// understood may be a missing one misspelt, so it is all that is said then.
-func (r *reader) required(v value, section string, fields []field, keys ...string) {
+// understood may be a missing one misspelt, so it is all that is said then. It tells, like fields, whether there is none.
+func (r *reader) required(v value, section string, fields []field, keys ...string) bool {
 	if !r.fields(v, section, fields) {
-		return
+		return false
 	}
 	for _, key := range keys {
 		if r.said(v.path, key) == 0 {
 			r.problem(v.place, "needs %s", key)
 		}
 	}
+	return true
 }
 
 // unknown reports a key that is none of the fields.

@@ -10,7 +10,7 @@ import (
 type Registry struct {
 	// URL is the http or https address without user, path and query. Default https and the registry's name, for docker.io
 	// "https://registry-1.docker.io"; never nil. An attacker who controls it serves other content for digests, which
-	// is found out, and learns what is pulled.
+	// is found out, learns what is pulled, and says what the tags of audit and allow rules mean.
 	URL *url.URL `yaml:"url"`
 
 	// Path is a first path component under which the registry is also reached: lower-case letters, digits and _ -,

@@ -95,6 +95,25 @@ func parseDuration(text string) (time.Duration, bool) {
 	return d, err == nil
 }
 
+// dayAfter reads a date and returns the first instant of the day after it, in UTC. The bounds keep slips out, and the
+// zero Time, which means no date at all: it is the first instant of the year 1.
+func (r *reader) dayAfter(v value) time.Time {
+	text, ok := r.scalar(v, "a date")
+	if !ok {
+		return time.Time{}
+	}
+	date, err := time.Parse(time.DateOnly, text)
+	switch {
+	case err != nil:
+		r.problem(v.place, `%.80q is no date: write "2027-03-01", the last day`, text)
+	case date.Year() < 2000 || date.Year() > 2999:
+		r.problem(v.place, "%.80q is out of bounds: from 2000-01-01 to 2999-12-31", text)
+	default:
+		return date.AddDate(0, 0, 1)
+	}
+	return time.Time{}
+}
+
 // scalar reads the text of a value that may look like a number.
 func (r *reader) scalar(v value, want string) (string, bool) {
 	switch n := v.node.(type) {
@@ -160,8 +179,8 @@ func (r *reader) word(form *regexp.Regexp, told string) func(value) string {
 	}
 }
 
-// choice returns a function that reads one of the options. The section is where words of later versions are listed.
-func choice[T ~string](r *reader, section string, options ...T) func(value) T {
+// choice returns a function that reads one of the options. What they are is told to who got it wrong.
+func choice[T ~string](r *reader, what string, options ...T) func(value) T {
 	return func(v value) T {
 		text, ok := r.text(v)
 		if !ok {
@@ -174,11 +193,7 @@ func choice[T ~string](r *reader, section string, options ...T) func(value) T {
 			}
 			words[i] = string(o)
 		}
-		if why := refusal(section, text); why != "" {
-			r.problem(v.place, "%s %s %s", section, text, why)
-			return ""
-		}
-		r.problem(v.place, "unknown %s %.80q: one of %s", section, text, strings.Join(words, ", "))
+		r.problem(v.place, "unknown %s %.80q: one of %s", what, text, strings.Join(words, ", "))
 		return ""
 	}
 }

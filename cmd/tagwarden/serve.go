@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,50 +43,38 @@ func serveCommand(file *string) *cobra.Command {
 			}
 			log := newLog(c.ErrOrStderr())
 			defer log.Sync() //nolint:errcheck // standard error cannot be synced everywhere
-			return serve(c.Context(), cfg, log, c.OutOrStdout())
+			return serve(c.Context(), *file, cfg, log, c.OutOrStdout())
 		},
 	}
 }
 
 // serve runs the gateway until ctx ends, and then lets what is under way finish.
-func serve(ctx context.Context, cfg *config.Config, log *zap.Logger, stdout io.Writer) (err error) {
-	var content *cache.Store
-	o := &observer{log: log, metrics: admin.NewMetrics(admin.MetricsOptions{
-		Version: version, CacheBytes: func() int64 { return content.Stats().Bytes },
+func serve(ctx context.Context, file string, cfg *config.Config, log *zap.Logger, stdout io.Writer) (err error) {
+	g := &gateway{file: file, log: log, newID: newIDs()}
+	g.o = &observer{log: log, metrics: admin.NewMetrics(admin.MetricsOptions{
+		Version: version, CacheBytes: func() int64 { return g.content.Stats().Bytes },
 	})}
-	kept, err := openState(ctx, cfg, o.state)
-	if err != nil {
+	if g.kept, err = openState(ctx, cfg, g.o.state); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, kept.Close()) }()
-	content, err = cache.Open(cache.Options{Dir: cfg.Cache.Dir, Size: cfg.Cache.Size, Observe: o.cache})
-	if err != nil {
+	defer func() { err = errors.Join(err, g.kept.Close()) }()
+	if g.content, err = cache.Open(cache.Options{Dir: cfg.Cache.Dir, Size: cfg.Cache.Size, Observe: g.o.cache}); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, content.Close(context.Background())) }()
-	lines, closeLines, err := openAudit(cfg, stdout, o)
+	defer func() { err = errors.Join(err, g.content.Close(context.Background())) }()
+	lines, closeLines, err := openAudit(cfg, stdout, g.o)
 	if err != nil {
 		return err
 	}
 	defer closeLines()
-	decider, err := newTrust(cfg, trustOptions{state: kept, observe: o.trust, sent: o.sent})
+	g.lines = lines
+	first, err := g.generation(cfg)
 	if err != nil {
 		return err
 	}
-	defer decider.close()
-	registries, err := newRegistries(cfg, o.sent)
-	if err != nil {
-		return err
-	}
-	door := proxy.New(proxy.Options{
-		Decider: decider, Upstream: registries, Cache: content, Names: namesOf(cfg), NewID: newIDs(), Observe: o.proxy, Log: log,
-		Record: func(r proxy.Record) error {
-			o.decision(r)
-			return lines.Record(r)
-		},
-	})
-	ready := func() map[string]error { return map[string]error{"config": nil, "state": kept.Writable()} }
-	return listen(ctx, cfg, log, proxy.Server(door, log), proxy.Server(admin.Handler(ready, o.metrics), log))
+	g.current.Store(first)
+	defer func() { g.current.Load().decider.close() }()
+	return g.listen(ctx, cfg)
 }
 
 // openState takes the state folder.
@@ -122,7 +112,7 @@ func namesOf(cfg *config.Config) proxy.Names {
 }
 
 // listen serves both ports until ctx ends or one of them fails.
-func listen(ctx context.Context, cfg *config.Config, log *zap.Logger, door, admin *http.Server) error {
+func (g *gateway) listen(ctx context.Context, cfg *config.Config) error {
 	registry, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return err
@@ -131,34 +121,34 @@ func listen(ctx context.Context, cfg *config.Config, log *zap.Logger, door, admi
 	if err != nil {
 		return errors.Join(err, registry.Close())
 	}
-	log.Info("listening", zap.String("registry", registry.Addr().String()), zap.String("admin", operators.Addr().String()),
+	ready := func() map[string]error { return map[string]error{"config": nil, "state": g.kept.Writable()} }
+	door, desk := proxy.Server(g, g.log), proxy.Server(admin.Handler(ready, g.o.metrics), g.log)
+	door.TLSConfig = &tls.Config{GetCertificate: g.certificate, MinVersion: tls.VersionTLS12}
+	g.log.Info("listening", zap.String("registry", registry.Addr().String()), zap.String("admin", operators.Addr().String()),
 		zap.Bool("tls", cfg.TLS != nil), zap.String("version", version))
-	if cfg.TLS != nil {
-		pair, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
-		if err != nil {
-			return errors.Join(fmt.Errorf("tls: %w", err), registry.Close(), operators.Close())
-		}
-		door.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	}
-	var g errgroup.Group
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	ctx, cancel := context.WithCancel(ctx)
-	g.Go(func() error {
+	var all errgroup.Group
+	all.Go(func() error {
 		defer cancel()
 		if cfg.TLS != nil {
 			return closed(door.ServeTLS(registry, "", ""))
 		}
 		return closed(door.Serve(registry))
 	})
-	g.Go(func() error { defer cancel(); return closed(admin.Serve(operators)) })
-	g.Go(func() error {
+	all.Go(func() error { defer cancel(); return closed(desk.Serve(operators)) })
+	all.Go(func() error { g.watch(ctx, hangup); return nil })
+	all.Go(func() error {
 		<-ctx.Done()
-		log.Info("draining")
+		g.log.Info("draining")
 		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 		defer cancel()
 		// The admin port goes last, so that it tells how the drain goes on.
-		return errors.Join(door.Shutdown(ctx), admin.Shutdown(ctx))
+		return errors.Join(door.Shutdown(ctx), desk.Shutdown(ctx))
 	})
-	return g.Wait()
+	return all.Wait()
 }
 
 // closed returns nil for a server that was told to end.

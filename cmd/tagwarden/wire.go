@@ -2,9 +2,11 @@ package main
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
 	"os"
+	"reflect"
 	"sync"
 	"time"
 
@@ -23,48 +25,80 @@ type trustOptions struct {
 	state   *state.Store // nil: nothing will be asked
 	observe func(trust.Event)
 	sent    func(upstream.Event)
+	before  *trustHalf // whose sources are kept where they are configured as before; nil: none
 }
 
 // A trustHalf decides.
 type trustHalf struct {
 	*trust.Authority
-	collections []*trust.Collections
+	sources map[string]source
+}
+
+// A source is one that was built, with what it was built from.
+type source struct {
+	*trust.Collections
+	cfg   config.Source
+	print [sha256.Size]byte // of the files that cfg names
 }
 
 // close ends the refreshes.
-func (t *trustHalf) close() {
-	for _, c := range t.collections {
-		c.Close()
+func (t *trustHalf) close() { t.closeAllBut(&trustHalf{}) }
+
+// closeAllBut ends the refreshes of the sources that next does not have.
+func (t *trustHalf) closeAllBut(next *trustHalf) {
+	for name, s := range t.sources {
+		if next.sources[name].Collections != s.Collections {
+			s.Close()
+		}
 	}
 }
 
 // newTrust builds what decides from the configuration.
 func newTrust(cfg *config.Config, o trustOptions) (*trustHalf, error) {
-	var t trustHalf
+	t := &trustHalf{sources: make(map[string]source)}
 	policy := trust.Policy{Sources: make(map[string]trust.SourcePolicy), Now: time.Now, NewID: newIDs()}
 	for name, s := range cfg.Sources {
-		format, err := newNotary(cfg, name, s, o)
+		built, err := newSource(cfg, name, s, o)
 		if err != nil {
 			return nil, fmt.Errorf("source %s: %w", name, err)
 		}
-		c := trust.NewCollections(trust.CollectionsOptions{
-			Source: name, Format: format, Memory: cfg.TrustMemory / int64(len(cfg.Sources)), Refresh: s.Refresh, Observe: o.observe,
-		})
-		t.collections = append(t.collections, c)
+		t.sources[name] = built
 		policy.Sources[name] = trust.SourcePolicy{
-			Resolver: c, Refresh: s.Refresh, MaxStale: s.MaxStale, Grace: s.Grace, SignWith: "docker trust sign",
+			Resolver: built, Refresh: s.Refresh, MaxStale: s.MaxStale, Grace: s.Grace, SignWith: "docker trust sign",
 		}
 	}
 	for _, r := range cfg.Rules {
-		policy.Rules = append(policy.Rules, trust.Rule{Name: r.Name, Match: r.Match, Mode: modes[r.Mode], Source: r.Source})
+		policy.Rules = append(policy.Rules, trust.Rule{
+			Name: r.Name, Match: r.Match, Mode: modes[r.Mode], Source: r.Source, Signers: (*trust.Signers)(r.Signers), Until: r.Until, Why: r.Reason,
+		})
 	}
 	var err error
 	t.Authority, err = trust.NewAuthority(policy)
-	return &t, err
+	return t, err
+}
+
+// newSource builds one source, or returns the one of before that is the same.
+func newSource(cfg *config.Config, name string, s config.Source, o trustOptions) (source, error) {
+	built := source{cfg: s, print: printOf(sourceFiles(s))}
+	if o.before != nil {
+		if old, ok := o.before.sources[name]; ok && reflect.DeepEqual(old.cfg, built.cfg) && old.print == built.print {
+			return old, nil
+		}
+	}
+	format, err := newNotary(cfg, name, s, o)
+	if err != nil {
+		return source{}, err
+	}
+	built.Collections = trust.NewCollections(trust.CollectionsOptions{
+		Source: name, Format: format, Memory: cfg.TrustMemory / int64(len(cfg.Sources)), Refresh: s.Refresh, Observe: o.observe,
+	})
+	return built, nil
 }
 
 // modes are the rule modes by their word. A word that is not here is NoMode, which allows nothing.
-var modes = map[config.Mode]trust.Mode{config.Enforce: trust.Enforce, config.Deny: trust.Refuse}
+var modes = map[config.Mode]trust.Mode{
+	config.Enforce: trust.Enforce, config.Audit: trust.Audit, config.Allow: trust.Exempt, config.Deny: trust.Refuse,
+}
 
 // newNotary builds the format of one Notary v1 source.
 func newNotary(cfg *config.Config, name string, s config.Source, o trustOptions) (*dct.Format, error) {

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/tagwarden/tagwarden/cache"
+	"github.com/tagwarden/tagwarden/config"
+	"github.com/tagwarden/tagwarden/proxy"
+	"github.com/tagwarden/tagwarden/proxy/audit"
+	"github.com/tagwarden/tagwarden/trust/state"
+	"go.uber.org/zap"
+)
+
+// watchEvery is how often the configuration and the files it names are looked at for changes.
+const watchEvery = 2 * time.Second
+
+// A gateway is what serve runs: the parts that live as long as the process, and the generation that answers now.
+type gateway struct {
+	file    string
+	log     *zap.Logger
+	o       *observer
+	kept    *state.Store
+	content *cache.Store
+	lines   *audit.Log
+	newID   func() string
+	current atomic.Pointer[generation]
+}
+
+// A generation is all that follows from one reading of the configuration. A reload replaces it whole; requests under way
+// end with the one they began with.
+type generation struct {
+	cfg     *config.Config
+	print   [sha256.Size]byte
+	door    http.Handler
+	decider *trustHalf
+	pair    *tls.Certificate
+}
+
+// ServeHTTP implements http.Handler.
+func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.current.Load().door.ServeHTTP(w, r)
+}
+
+// certificate implements tls.Config.GetCertificate.
+func (g *gateway) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if pair := g.current.Load().pair; pair != nil {
+		return pair, nil
+	}
+	return nil, errors.New("no certificate is configured")
+}
+
+// generation builds everything anew from a configuration. Sources that are configured as before keep what they hold.
+func (g *gateway) generation(cfg *config.Config) (*generation, error) {
+	next := &generation{cfg: cfg, print: fingerprint(g.file, cfg)}
+	var before *trustHalf
+	if old := g.current.Load(); old != nil {
+		before = old.decider
+	}
+	var err error
+	if cfg.TLS != nil {
+		pair, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
+		if err != nil {
+			return nil, fmt.Errorf("tls: %w", err)
+		}
+		next.pair = &pair
+	}
+	registries, err := newRegistries(cfg, g.o.sent)
+	if err != nil {
+		return nil, err
+	}
+	if next.decider, err = newTrust(cfg, trustOptions{state: g.kept, observe: g.o.trust, sent: g.o.sent, before: before}); err != nil {
+		return nil, err
+	}
+	next.door = proxy.New(proxy.Options{
+		Decider: next.decider, Upstream: registries, Cache: g.content, Names: namesOf(cfg), NewID: g.newID, Observe: g.o.proxy, Log: g.log,
+		Record: func(r proxy.Record) error {
+			g.o.decision(r)
+			return g.lines.Record(r)
+		},
+	})
+	return next, nil
+}
+
+// reload reads the configuration again and takes it over. After an error the one before goes on.
+func (g *gateway) reload() error {
+	cfg, err := config.Load(g.file)
+	if err != nil {
+		return err
+	}
+	old := g.current.Load()
+	if fixed := needRestart(old.cfg, cfg); len(fixed) > 0 {
+		g.log.Warn("configuration takes part of its effect at the next start only", zap.Strings("options", fixed))
+	}
+	next, err := g.generation(cfg)
+	if err != nil {
+		return err
+	}
+	// The sources that go end their refreshes before those that come begin: of a collection there is one writer.
+	old.decider.closeAllBut(next.decider)
+	g.current.Store(next)
+	g.log.Info("configuration taken over", zap.Int("rules", len(cfg.Rules)), zap.Int("sources", len(cfg.Sources)))
+	return nil
+}
+
+// needRestart names the options that differ and are read at the start only.
+func needRestart(old, cfg *config.Config) []string {
+	var fixed []string
+	for name, same := range map[string]bool{
+		"listen": old.Listen == cfg.Listen, "admin": old.Admin == cfg.Admin, "state": old.State == cfg.State, "cache": old.Cache == cfg.Cache,
+		"trust_memory": old.TrustMemory == cfg.TrustMemory, "audit": old.Audit == cfg.Audit, "tls": (old.TLS == nil) == (cfg.TLS == nil),
+	} {
+		if !same {
+			fixed = append(fixed, name)
+		}
+	}
+	return fixed
+}
+
+// watch reloads when it is told to, and when the configuration or a file that it names has changed, until ctx ends.
+func (g *gateway) watch(ctx context.Context, hangup <-chan os.Signal) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	tried := g.current.Load().print
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+		case <-tick.C:
+			print := fingerprint(g.file, g.current.Load().cfg)
+			if print == tried {
+				continue
+			}
+			tried = print
+		}
+		if err := g.reload(); err != nil {
+			g.log.Error("configuration rejected, the one before goes on", zap.String("file", g.file), zap.Error(err))
+		}
+		tried = fingerprint(g.file, g.current.Load().cfg)
+	}
+}
+
+// fingerprint is over the configuration file and the files it names, as they are now. What cannot be read counts as empty;
+// it is for the reload to say so.
+func fingerprint(file string, cfg *config.Config) [sha256.Size]byte {
+	files := []string{file}
+	if cfg.TLS != nil {
+		files = append(files, cfg.TLS.Cert, cfg.TLS.Key)
+	}
+	for _, r := range cfg.Registries {
+		files = append(files, r.CA)
+	}
+	for _, s := range cfg.Sources {
+		files = append(files, sourceFiles(s)...)
+	}
+	return printOf(files)
+}
+
+// sourceFiles are the files whose content is part of a source.
+func sourceFiles(s config.Source) []string {
+	files := []string{s.CA}
+	for _, p := range s.Pins {
+		files = append(files, p.CA)
+	}
+	return files
+}
+
+func printOf(files []string) [sha256.Size]byte {
+	sums := make(map[string]struct{}, len(files))
+	for _, f := range files {
+		data, _ := os.ReadFile(f) // see fingerprint
+		sums[fmt.Sprintf("%q %x", f, sha256.Sum256(data))] = struct{}{}
+	}
+	sorted := make([]string, 0, len(sums))
+	for s := range sums {
+		sorted = append(sorted, s)
+	}
+	slices.Sort(sorted)
+	return sha256.Sum256([]byte(strings.Join(sorted, "\n")))
+}
