@@ -145,6 +145,7 @@ func (r Registries) Referrers(ctx context.Context, repository string, d digest.D
 // ask is one question to a registry.
 type ask struct {
 	client *Client
+	method string
 	url    *url.URL
 	scope  string
 	header http.Header
@@ -153,6 +154,14 @@ type ask struct {
 // ask prepares a question for what repository has of a kind under d. Names and digests are checked again, although the
 // door did: nothing else can become part of a URL.
 func (r Registries) ask(repository, kind string, d digest.Digest) (ask, error) {
+	if err := d.Validate(); err != nil {
+		return ask{}, r.fail(repository, invalid("%.200q is not a digest", d))
+	}
+	return r.below(repository, kind, d.String())
+}
+
+// below prepares a question for a path below repository, made of parts that were checked.
+func (r Registries) below(repository string, parts ...string) (ask, error) {
 	host, path, _ := strings.Cut(repository, "/")
 	registry, ok := r.byName[host]
 	if !ok {
@@ -162,20 +171,27 @@ func (r Registries) ask(repository, kind string, d digest.Digest) (ask, error) {
 	if named, err := reference.WithName(repository); err != nil || reference.Path(named) != path {
 		return ask{}, c.fail(invalid("%.200q is not a repository", repository))
 	}
-	if err := d.Validate(); err != nil {
-		return ask{}, c.fail(invalid("%.200q is not a digest", d))
-	}
 	return ask{
 		client: c,
-		url:    c.base.JoinPath("v2", path, kind, d.String()),
+		method: http.MethodGet,
+		url:    c.base.JoinPath(append([]string{"v2", path}, parts...)...),
 		scope:  "repository:" + path + ":pull",
 		header: http.Header{},
 	}, nil
 }
 
+// fail returns err as that of the repository's registry.
+func (r Registries) fail(repository string, err error) error {
+	host, _, _ := strings.Cut(repository, "/")
+	if registry, ok := r.byName[host]; ok {
+		return registry.client.fail(err)
+	}
+	return &Error{Registry: cut(host, maxQuote), Err: errors.New("not configured")}
+}
+
 // get asks, and returns the answer if it has the one status that is wanted.
 func (a ask) get(ctx context.Context, want int) (*http.Response, error) {
-	req := (&http.Request{Method: http.MethodGet, URL: a.url, Header: a.header}).WithContext(ctx)
+	req := (&http.Request{Method: a.method, URL: a.url, Header: a.header}).WithContext(ctx)
 	res, err := a.client.Scoped(a.scope).Do(req)
 	if err != nil {
 		return nil, err
