@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/tagwarden/tagwarden/cache"
@@ -94,27 +95,42 @@ func (h *Handler) inspect(d digest.Digest, body []byte) (string, error) {
 }
 
 // askManifest asks the registry, and refuses what must not be served before it gets into the cache. Bytes that are not
-// those of the digest are left for the cache to refuse.
+// those of the digest are left for the cache to refuse. The answer takes its slot until it is read and closed.
 func (h *Handler) askManifest(ctx context.Context, repository string, d digest.Digest) (io.ReadCloser, int64, error) {
 	release, err := h.manifests.acquire(ctx, repository)
 	if err != nil {
 		return nil, 0, err
 	}
-	defer release()
 	body, sent, err := h.o.Upstream.Manifest(ctx, repository, d)
+	if err == nil && d.Algorithm().FromBytes(body) == d {
+		err = checkSent(body, sent)
+	}
 	if err != nil {
+		release()
 		return nil, 0, err
 	}
-	if d.Algorithm().FromBytes(body) == d {
-		k, err := kindOf(body)
-		if err == nil {
-			err = k.cameAs(sent)
-		}
-		if err != nil {
-			return nil, 0, err
-		}
+	return held{bytes.NewReader(body), release}, int64(len(body)), nil
+}
+
+// checkSent tells why a manifest that was sent under a media type must not be served.
+func checkSent(body []byte, sent string) error {
+	k, err := kindOf(body)
+	if err != nil {
+		return err
 	}
-	return io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+	return k.cameAs(sent)
+}
+
+// held is bytes in memory, until they are closed.
+type held struct {
+	io.Reader
+	release func()
+}
+
+// Close implements io.Closer.
+func (b held) Close() error {
+	b.release()
+	return nil
 }
 
 // slots bound how many questions each registry is asked at a time.
@@ -129,13 +145,13 @@ func newSlots(n Names) slots {
 	return s
 }
 
-// acquire waits for a slot of the repository's registry, and returns how to give it back.
+// acquire waits for a slot of the repository's registry, and returns how to give it back, which more than once does nothing.
 func (s slots) acquire(ctx context.Context, repository string) (release func(), err error) {
 	registry, _ := names.Split(repository)
 	slot := s[registry]
 	select {
 	case slot <- struct{}{}:
-		return func() { <-slot }, nil
+		return sync.OnceFunc(func() { <-slot }), nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

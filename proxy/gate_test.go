@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -27,64 +26,6 @@ import (
 	"github.com/tagwarden/tagwarden/trust/names"
 	"go.uber.org/zap"
 )
-
-// signatures is a Resolver over what a test has signed.
-type signatures struct {
-	mu      sync.Mutex
-	targets map[trust.Name]trust.Target
-	errs    map[string]error // by repository
-	checked time.Time
-}
-
-func (s *signatures) sign(repository, tag string, t trust.Target) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.targets[trust.Name{Repository: repository, Tag: tag}] = t
-}
-
-func (s *signatures) statement(repository string) trust.Statement {
-	n := 0
-	for name := range s.targets {
-		if name.Repository == repository {
-			n++
-		}
-	}
-	return trust.Statement{
-		Checked: s.checked, Expires: s.checked.Add(time.Hour), Listed: n,
-		Versions: []trust.RoleVersion{{Role: "root", Version: 1}, {Role: "targets", Version: 12}},
-	}
-}
-
-func (s *signatures) Resolve(_ context.Context, n trust.Name, _ time.Duration) (trust.Statement, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.errs[n.Repository]; err != nil {
-		return trust.Statement{}, err
-	}
-	st := s.statement(n.Repository)
-	if t, ok := s.targets[n]; ok {
-		st.Claims = []trust.Claim{{Target: t, Role: "targets/releases", Released: true}}
-	}
-	return st, nil
-}
-
-func (s *signatures) Tags(_ context.Context, repository string, _ time.Duration) (iter.Seq2[string, trust.Statement], trust.Statement, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.errs[repository]; err != nil {
-		return nil, trust.Statement{}, err
-	}
-	st := s.statement(repository)
-	return func(yield func(string, trust.Statement) bool) {
-		for n, t := range s.targets {
-			one := st
-			one.Claims = []trust.Claim{{Target: t, Role: "targets/releases", Released: true}}
-			if n.Repository == repository && !yield(n.Tag, one) {
-				return
-			}
-		}
-	}, st, nil
-}
 
 // A gate is a Handler with all that is around it, real but for the clock and the signatures: an Authority, a cache on disk,
 // registries over HTTP, and a server to ask.
@@ -256,15 +197,33 @@ func (g *gate) recorded() []Record {
 	return r
 }
 
-// kept returns when the cache has all of d.
-func (g *gate) kept(d digest.Digest) {
+// until returns when ready says yes, about something that nothing tells of.
+func (g *gate) until(what string, ready func() bool) {
 	g.t.Helper()
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); runtime.Gosched() {
-		if _, err := g.o.Cache.Get(d); err == nil {
+		if ready() {
 			return
 		}
 	}
-	g.t.Fatalf("%s does not get into the cache", d)
+	g.t.Fatalf("%s: not within 10 s", what)
+}
+
+// kept returns when the cache has all of d.
+func (g *gate) kept(d digest.Digest) {
+	g.t.Helper()
+	g.until(d.String()+" is kept", func() bool { _, err := g.o.Cache.Get(d); return err == nil })
+}
+
+// answered returns how many requests were answered since observed was last called.
+func (g *gate) answered() (n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, e := range g.events {
+		if e.Kind == Answered {
+			n++
+		}
+	}
+	return n
 }
 
 // observed returns the kinds of the security events since it was last called.
@@ -302,21 +261,6 @@ func noise(seed string, n int) []byte {
 		b = append(b, sum[:]...)
 	}
 	return b[:n]
-}
-
-// faulty is an Upstream whose every answer is an error.
-type faulty struct{ err error }
-
-func (f faulty) Manifest(context.Context, string, digest.Digest) ([]byte, string, error) {
-	return nil, "", f.err
-}
-
-func (f faulty) Blob(context.Context, string, digest.Digest, int64) (io.ReadCloser, int64, error) {
-	return nil, 0, f.err
-}
-
-func (f faulty) Referrers(context.Context, string, digest.Digest, string) ([]byte, bool, error) {
-	return nil, false, f.err
 }
 
 // raw sends bytes on a connection of its own and returns all that comes back until the gateway closes it.

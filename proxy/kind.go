@@ -48,7 +48,7 @@ func kindOf(body []byte) (kind, error) {
 	if found.has("fslayers") || isSchema1(found.mediaType) {
 		return kind{}, mismatch("is of schema 1, whose digest does not cover all of it: push it again with a current client")
 	}
-	// CLIENTS: 5 row 9, CVE-2021-41190: a document that is an index to one client and an image to another.
+	// CVE-2021-41190: a document that is an index to one client and an image to another.
 	if index && image {
 		return kind{}, mismatch("is an index and an image at once")
 	}

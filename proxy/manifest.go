@@ -21,32 +21,32 @@ func (h *Handler) manifest(w http.ResponseWriter, r *http.Request, q route.Reque
 	w.Header()["Tagwarden-Decision"] = []string{d.ID}
 	m := manifest{release: func() {}}
 	target, ok := d.Admit()
-	var lack error // the registry does not have it
-	gone := false  // the client has left
+	var absent error // the registry does not have it
+	gone := false    // the client has left
 	if ok {
 		m, err = h.content(r.Context(), d.Name.Repository, target.Digest)
 		if missing(err) && q.Tag == "" {
-			lack, err = err, nil
+			absent, err = err, nil
 		}
-		if gone = err != nil && r.Context().Err() != nil; !gone && lack == nil {
+		if gone = err != nil && r.Context().Err() != nil; !gone && absent == nil {
 			d = h.judge(d, target, m, err)
 		}
 	}
 	defer m.release()
 	var served digest.Digest
-	if m.body != nil && d.Verdict == trust.Allow {
+	if _, ok = d.Admit(); ok && m.body != nil {
 		served = target.Digest
 	}
 	if err := h.record(r, q, d, served); err != nil {
 		return h.unrecorded(d, err)
 	}
 	switch {
-	case d.Verdict != trust.Allow:
+	case !ok:
 		return h.refused(d, q)
-	case lack != nil:
+	case absent != nil:
 		return &refusal{
 			status: http.StatusNotFound, code: "MANIFEST_UNKNOWN",
-			message: fmt.Sprintf("%s@%s: %s", d.Name.Repository, q.Digest, oneLine(lack.Error())),
+			message: fmt.Sprintf("%s@%s: %s", d.Name.Repository, q.Digest, oneLine(absent.Error())),
 		}
 	case gone:
 		panic(http.ErrAbortHandler) // nobody is there to answer

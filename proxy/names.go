@@ -32,7 +32,7 @@ func (n Names) Repository(host, path string) (string, error) {
 
 // compiled are Names as look-ups.
 type compiled struct {
-	hosts      []string          // lower case
+	hosts      []string          // lower case, without the https port
 	registries map[string]bool   // full form
 	paths      map[string]string // registry by path component
 	standard   string
@@ -46,7 +46,7 @@ func (n Names) compile() compiled {
 		standard:   n.Default,
 	}
 	for _, h := range n.Hosts {
-		c.hosts = append(c.hosts, strings.ToLower(h))
+		c.hosts = append(c.hosts, strings.TrimSuffix(strings.ToLower(h), ":443"))
 	}
 	for name, path := range n.Registries {
 		c.registries[name] = true
@@ -128,7 +128,7 @@ func (c compiled) known(host string) (string, bool) {
 
 // own tells whether host is the gateway itself: one of its names, loopback, or an IP address.
 func (c compiled) own(host string) bool {
-	host = strings.ToLower(host)
+	host = strings.TrimSuffix(strings.ToLower(host), ":443")
 	bare := strings.Trim(host, "[]")
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		bare = h

@@ -11,7 +11,7 @@ import (
 // TestRepository has a row for each sentence of the contract about which registry a request means.
 func TestRepository(t *testing.T) {
 	full := Names{
-		Hosts: []string{"Images.Corp:5000", "bare.corp"},
+		Hosts: []string{"Images.Corp:5000", "bare.corp", "tls.corp:443"},
 		Registries: map[string]string{
 			"docker.io": "", "ghcr.io": "", "registry.example.com": "corp", "127.0.0.1:5000": "local", "localhost:7000": "",
 		},
@@ -38,6 +38,8 @@ func TestRepository(t *testing.T) {
 		{full, "IMAGES.corp:5000", "", "ghcr.io/o/app", "ghcr.io/o/app"},
 		{full, "bare.corp", "", "ghcr.io/o/app", "ghcr.io/o/app"},
 		{full, "bare.corp:1234", "", "ghcr.io/o/app", "ghcr.io/o/app"},
+		{full, "tls.corp", "", "ghcr.io/o/app", "ghcr.io/o/app"},
+		{full, "tls.corp:443", "", "ghcr.io/o/app", "ghcr.io/o/app"},
 		{full, "localhost", "", "ghcr.io/o/app", "ghcr.io/o/app"},
 		{full, "localhost:5000", "", "ghcr.io/o/app", "ghcr.io/o/app"},
 		{full, "127.0.0.1:5001", "", "ghcr.io/o/app", "ghcr.io/o/app"},

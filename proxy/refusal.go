@@ -69,6 +69,8 @@ func message(d trust.Decision) string {
 		return fmt.Sprintf("%v [%s %s]", d.Err, d.Reason, d.ID)
 	case errors.Is(d.Err, cache.ErrDisk) || errors.Is(d.Err, cache.ErrClosed):
 		return fmt.Sprintf("%s cannot be served now: %s [%s %s]", d.Name, oneLine(d.Err.Error()), d.Reason, d.ID)
+	case d.Reason == "":
+		return fmt.Sprintf("%s is refused: there is nothing that may be served for it [%s]", d.Name, d.ID)
 	}
 	return d.Message()
 }
@@ -95,7 +97,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if x.status == http.StatusMethodNotAllowed {
 		head.Set("Allow", "GET, HEAD")
 	}
-	// CLIENTS: 5 row 17, a body is not read, and what follows it on the connection is no request.
+	// A body is not read, and what follows it on the connection is no request.
 	if hasBody(r) || x.status == http.StatusMethodNotAllowed {
 		head.Set("Connection", "close")
 		// The server would read some of the body before it closes, for as long as the client likes. That there is no such
@@ -123,7 +125,8 @@ func warning(message string) string {
 	if len(message) > maxWarning {
 		message = message[:maxWarning]
 	}
-	return `299 tagwarden "` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(oneLine(message)) + `"`
+	text := strings.ReplaceAll(strings.ReplaceAll(oneLine(message), `\`, `\\`), `"`, `\"`)
+	return `299 tagwarden "` + text + `"`
 }
 
 // oneLine leaves of s what is printable ASCII.

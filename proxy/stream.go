@@ -9,7 +9,7 @@ import (
 )
 
 // extend gives the client another idleLimit to take what is written next.
-// CLIENTS: 5 row 23, a deadline that rolls: slow is right, silent is not.
+// A deadline that rolls: slow is right, silent is not.
 func (h *Handler) extend(w http.ResponseWriter) {
 	// A deadline of the connection is a matter of real time, whatever the clock of decisions says. Writers that have none
 	// are not connections.

@@ -19,7 +19,7 @@ func (h *Handler) tags(w http.ResponseWriter, r *http.Request, q route.Request) 
 	if err != nil {
 		return err
 	}
-	if d.Verdict != trust.Allow {
+	if _, ok := d.Admit(); !ok {
 		w.Header()["Tagwarden-Decision"] = []string{d.ID}
 		if err := h.record(r, q, d, ""); err != nil {
 			return h.unrecorded(d, err)
@@ -61,7 +61,7 @@ func (h *Handler) list(r *http.Request, q route.Request) ([]string, trust.Decisi
 }
 
 // page returns the tags that q asks for, never nil, and whether there are more behind them. A page of none is the last.
-// CLIENTS: 3.1 item 5, sort, then last, then n.
+// Sort, then last, then n.
 func page(tags []string, q route.Request) (page []string, more bool) {
 	if q.Last != "" {
 		at, found := slices.BinarySearch(tags, q.Last)

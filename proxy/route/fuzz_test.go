@@ -42,13 +42,9 @@ func FuzzParse(f *testing.F) {
 		if again, err := Parse("HEAD", back); err != nil || again != r {
 			t.Fatalf("%q = %+v, but %q = %+v, %v", s, r, back, again, err)
 		}
-		if r.Kind != Version {
-			// With the registry before it, or in it, the path must be a name. Its length and a host of one label are
-			// judged only then.
-			_, err := names.Repository("registry.example/" + r.Path)
-			_, err2 := names.Repository(r.Path)
-			if err != nil && err2 != nil && len(r.Path) < 200 && !strings.Contains(r.Path, ":") {
-				t.Fatalf("%q is no name: %v, %v", r.Path, err, err2)
+		if r.Kind != Version && !strings.Contains(r.Path, ":") && len(r.Path) < 200 {
+			if _, err := names.Repository("registry.example/" + r.Path); err != nil {
+				t.Fatalf("%q is no name: %v", r.Path, err)
 			}
 		}
 		if r.Tag != "" && names.Tag(r.Tag) != nil {

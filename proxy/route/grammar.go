@@ -93,7 +93,7 @@ func validTag(s string) bool {
 }
 
 // validDigest tells whether s is a digest of an algorithm that content is served by.
-// CLIENTS: 5 row 8, sha256 and sha512 and nothing else.
+// Sha256 and sha512 and nothing else.
 func validDigest(s string) bool {
 	algorithm, hex, _ := strings.Cut(s, ":")
 	if (algorithm != "sha256" || len(hex) != 64) && (algorithm != "sha512" || len(hex) != 128) {

@@ -150,7 +150,7 @@ func cutLast(s string) (before, after string, found bool) {
 }
 
 // parseReference reads the reference of a manifest.
-// CLIENTS: 5 row 7, what has a colon is a digest or nothing.
+// What has a colon is a digest or nothing.
 func (r *Request) parseReference(s string) error {
 	if strings.IndexByte(s, ':') >= 0 {
 		return r.parseDigest(s)

@@ -112,7 +112,7 @@ func TestParseRefuses(t *testing.T) {
 		{"/v2/x/manifests/v1@" + hex64, 400, "MANIFEST_INVALID"}, {"/v2/x/manifests/v1+1", 400, "MANIFEST_INVALID"}, {"/v2/x/manifests/v1~", 400, "MANIFEST_INVALID"},
 		{"/v2/x/manifests/" + strings.Repeat("x", 129), 400, "MANIFEST_INVALID"},
 
-		// CLIENTS: 5 row 7, what has a colon is never a tag.
+		// What has a colon is never a tag.
 		{"/v2/x/manifests/sha256:bad", 400, "DIGEST_INVALID"}, {"/v2/x/manifests/v1@" + sha256, 400, "DIGEST_INVALID"}, {"/v2/x/manifests/:", 400, "DIGEST_INVALID"},
 		{"/v2/x/manifests/" + sha256[:70], 400, "DIGEST_INVALID"}, {"/v2/x/manifests/" + sha256 + "0", 400, "DIGEST_INVALID"}, {"/v2/x/manifests/" + strings.ToUpper(sha256), 400, "DIGEST_INVALID"},
 		{"/v2/x/manifests/sha256:" + strings.ToUpper(hex64), 400, "DIGEST_INVALID"}, {"/v2/x/manifests/SHA256:" + hex64, 400, "DIGEST_INVALID"},
@@ -148,7 +148,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// CLIENTS: 5 row 17, nothing but GET and HEAD means anything.
+// Nothing but GET and HEAD means anything.
 func TestParseMethods(t *testing.T) {
 	u := &url.URL{Path: "/v2/x/manifests/v1"}
 	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "get", "", "GET ", "PRI"} {
