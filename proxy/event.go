@@ -32,4 +32,7 @@ const (
 	UpstreamInvalid EventKind = "upstream_invalid"
 	// LengthDiffers is a security event: a manifest has the signed digest, but not the signed length.
 	LengthDiffers = EventKind(trust.EventLength)
+	// BypassSuspected is a security event: a client was refused a tag and then asked for the digest that its registry has
+	// under that tag.
+	BypassSuspected EventKind = "bypass_suspected"
 )

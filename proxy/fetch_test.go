@@ -76,9 +76,9 @@ type arrivals struct {
 	c chan struct{}
 }
 
-func (a arrivals) Digest(repository string, d digest.Digest) trust.Decision {
+func (a arrivals) Digest(id, repository string, d digest.Digest) trust.Decision {
 	a.c <- struct{}{}
-	return a.Decider.Digest(repository, d)
+	return a.Decider.Digest(id, repository, d)
 }
 
 // What one repository does not have, or sends broken, is no answer for another.

@@ -41,12 +41,16 @@ type gate struct {
 	events  []Event
 	full    error // what Record returns
 	now     time.Time
+
+	// Of rules that let tags mean what the registry says.
+	ttl, stale time.Duration
+	end        time.Time
 }
 
 var start = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 // newGate returns a gate that knows registry.example, whose path is corp, other.example and docker.io, all of which are
-// one registry. Team and library need signatures, bad is denied, and the rest has no rule.
+// one registry. Team and library need signatures, bad is denied, watched is audited, exempt is, and the rest has no rule.
 func newGate(t testing.TB, change ...func(*Options)) *gate {
 	t.Helper()
 	g := &gate{
@@ -105,14 +109,19 @@ func (g *gate) authority() *trust.Authority {
 		if err != nil {
 			g.t.Fatal(err)
 		}
-		return trust.Rule{Name: match, Match: m, Mode: mode, Source: "notary"}
+		r := trust.Rule{Name: match, Match: m, Mode: mode, Source: "notary", TagTTL: g.ttl, StaleIfError: g.stale}
+		if mode == trust.Audit || mode == trust.Exempt {
+			r.Until = g.end
+		}
+		return r
 	}
 	a, err := trust.NewAuthority(trust.Policy{
 		Rules: []trust.Rule{
 			rule("registry.example/team/**", trust.Enforce), rule("docker.io/library/*", trust.Enforce), rule("registry.example/bad/**", trust.Refuse),
+			rule("registry.example/watched/**", trust.Audit), rule("registry.example/exempt/**", trust.Exempt),
 		},
 		Sources: map[string]trust.SourcePolicy{"notary": {Resolver: g.signed, Refresh: time.Minute, MaxStale: time.Hour, SignWith: "docker trust sign"}},
-		Now:     g.clock, NewID: func() string { return "ID" },
+		Now:     g.clock,
 	})
 	if err != nil {
 		g.t.Fatal(err)

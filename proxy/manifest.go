@@ -14,6 +14,11 @@ import (
 // manifest answers a request for a manifest, by tag or by digest, GET or HEAD: all of them take this way.
 // OCI: end-3
 func (h *Handler) manifest(w http.ResponseWriter, r *http.Request, q route.Request) error {
+	if repository, err := h.names.repository(r.Host, q); err == nil && q.Tag != "" {
+		if rule, ok := h.o.Decider.Open(repository); ok {
+			return h.openManifest(w, r, q, repository, rule)
+		}
+	}
 	d, err := h.decide(r, q)
 	if err != nil {
 		return err
@@ -39,6 +44,11 @@ func (h *Handler) manifest(w http.ResponseWriter, r *http.Request, q route.Reque
 	}
 	if err := h.record(r, q, d, served); err != nil {
 		return h.unrecorded(d, err)
+	}
+	if q.Tag == "" {
+		h.suspect(r, d.Name.Repository, q.Digest)
+	} else if !ok && around(d) {
+		h.remember(r, d)
 	}
 	switch {
 	case !ok:

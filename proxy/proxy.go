@@ -21,6 +21,7 @@ import (
 	"github.com/tagwarden/tagwarden/trust"
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
 )
 
 const (
@@ -34,19 +35,23 @@ const (
 
 // A Decider says what may be served. *trust.Authority is one. It is safe for concurrent use.
 type Decider interface {
-	// Decide says what the tag n means. There is no error beside it: what cannot be decided is refused.
-	Decide(ctx context.Context, n trust.Name) trust.Decision
+	// Open returns the rule of the repository if it lets tags mean what the registry says.
+	Open(repository string) (trust.Rule, bool)
+	// Decide says what the tag n means, under the given id. There is no error beside it: what cannot be decided is refused.
+	Decide(ctx context.Context, id string, n trust.Name) trust.Decision
 	// Digest says whether content of the repository may be served that was asked for by its digest.
-	Digest(repository string, d digest.Digest) trust.Decision
-	// Tags returns, sorted by bytes, the tags that Decide would allow. They mean nothing unless the decision allows.
-	Tags(ctx context.Context, repository string) ([]string, trust.Decision)
+	Digest(id, repository string, d digest.Digest) trust.Decision
+	// Tags returns, sorted by bytes, the tags that Decide would allow. They mean nothing unless the decision allows, and
+	// where it is Open they are for the registry to list.
+	Tags(ctx context.Context, id, repository string) ([]string, trust.Decision)
 }
 
-// An Upstream asks the registries behind the gateway, by digest only. Repositories are full names. It bounds the time and
+// An Upstream asks the registries behind the gateway. Repositories are full names. It bounds the time and
 // size of what it returns, does not hash it, and is safe for concurrent use.
 //
-// Its errors match fs.ErrNotExist where the registry says that it does not have the content, and fs.ErrInvalid where its
-// answer cannot be right; any other error means that the registry could not be asked.
+// Its errors match fs.ErrNotExist where the registry says that it does not have the content, fs.ErrPermission where it says
+// that we may not have it, and fs.ErrInvalid where its answer cannot be right; any other error means that the registry
+// could not be asked.
 type Upstream interface {
 	// Manifest returns a manifest of at most 4 MiB and the media type under which the registry sent it, "" for none.
 	Manifest(ctx context.Context, repository string, d digest.Digest) (body []byte, mediaType string, err error)
@@ -55,6 +60,15 @@ type Upstream interface {
 	// Referrers returns the index, of at most 4 MiB, of what refers to d; nil for none. Filtered tells whether it holds
 	// only what has the artifact type.
 	Referrers(ctx context.Context, repository string, d digest.Digest, artifactType string) (index []byte, filtered bool, err error)
+	Namer
+}
+
+// A Namer asks registries what their tags are, which nobody has signed.
+type Namer interface {
+	// Resolve returns the digest that a tag means.
+	Resolve(ctx context.Context, repository, tag string) (digest.Digest, error)
+	// Tags returns the tags of a repository, in any order.
+	Tags(ctx context.Context, repository string) ([]string, error)
 }
 
 // Options are what a Handler is made of. All fields but Observe, Now and Log must be set.
@@ -69,7 +83,7 @@ type Options struct {
 	Record func(Record) error
 	// Observe is told what metrics and logs want to know. It is called from many goroutines and must not block.
 	Observe func(Event)
-	// NewID makes the ids of decisions for which no Decider is asked; ids never repeat.
+	// NewID makes the ids of decisions; ids never repeat.
 	NewID func() string
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
@@ -91,6 +105,13 @@ type Handler struct {
 
 	types   *lru.Cache[digest.Digest, string]   // media types of manifests that were inspected
 	lengths *lru.Cache[digest.Digest, struct{}] // manifests whose length was reported already
+
+	meanings *lru.Cache[trust.Name, answered] // what registries said of tags
+	asking   singleflight.Group
+	opinions chan struct{} // holds one element for each decision that is awaited beside an answer
+
+	denials    *lru.Cache[pull, denial] // tags that were refused
+	suspicions chan struct{}            // holds one element for each that is looked into
 }
 
 // New returns the handler that o describes.
@@ -107,12 +128,15 @@ func New(o Options) *Handler {
 	// The caches fail only for a size below one.
 	types, _ := lru.New[digest.Digest, string](maxRemembered)
 	lengths, _ := lru.New[digest.Digest, struct{}](maxRemembered)
+	meanings, _ := lru.New[trust.Name, answered](maxRemembered)
+	denials, _ := lru.New[pull, denial](maxRemembered)
 	return &Handler{
 		o: o, names: o.Names.compile(), idle: idleLimit,
 		requests:  make(chan struct{}, maxInFlight),
 		large:     semaphore.NewWeighted(maxLarge),
 		manifests: newSlots(o.Names), referrers: newSlots(o.Names),
-		types: types, lengths: lengths,
+		types: types, lengths: lengths, meanings: meanings, denials: denials,
+		opinions: make(chan struct{}, maxOpinions), suspicions: make(chan struct{}, maxSuspicions),
 	}
 }
 
@@ -191,9 +215,9 @@ func (h *Handler) decide(r *http.Request, q route.Request) (trust.Decision, erro
 	case err != nil:
 		return trust.Decision{}, err
 	case q.Tag != "":
-		return h.o.Decider.Decide(r.Context(), trust.Name{Repository: repository, Tag: q.Tag}), nil
+		return h.o.Decider.Decide(r.Context(), h.o.NewID(), trust.Name{Repository: repository, Tag: q.Tag}), nil
 	}
-	return h.o.Decider.Digest(repository, q.Digest), nil
+	return h.o.Decider.Digest(h.o.NewID(), repository, q.Digest), nil
 }
 
 // unknown returns the refusal of a request about a registry that is not known, for which no Decider is asked.

@@ -134,9 +134,10 @@ func TestInFlight(t *testing.T) {
 // undecided is a Decider that says nothing.
 type undecided struct{ d trust.Decision }
 
-func (u undecided) Decide(context.Context, trust.Name) trust.Decision { return u.d }
-func (u undecided) Digest(string, digest.Digest) trust.Decision       { return u.d }
-func (u undecided) Tags(context.Context, string) ([]string, trust.Decision) {
+func (u undecided) Open(string) (trust.Rule, bool)                            { return trust.Rule{}, false }
+func (u undecided) Decide(context.Context, string, trust.Name) trust.Decision { return u.d }
+func (u undecided) Digest(string, string, digest.Digest) trust.Decision       { return u.d }
+func (u undecided) Tags(context.Context, string, string) ([]string, trust.Decision) {
 	return []string{"v1"}, u.d
 }
 

@@ -17,6 +17,7 @@ type signatures struct {
 	targets map[trust.Name]trust.Target
 	errs    map[string]error // by repository
 	checked time.Time
+	wait    chan struct{} // Resolve does not answer before it is closed, unless it is nil
 }
 
 func (s *signatures) sign(repository, tag string, t trust.Target) {
@@ -38,7 +39,14 @@ func (s *signatures) statement(repository string) trust.Statement {
 	}
 }
 
-func (s *signatures) Resolve(_ context.Context, n trust.Name, _ time.Duration) (trust.Statement, error) {
+func (s *signatures) Resolve(ctx context.Context, n trust.Name, _ time.Duration) (trust.Statement, error) {
+	if s.wait != nil {
+		select {
+		case <-s.wait:
+		case <-ctx.Done():
+			return trust.Statement{}, ctx.Err()
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.errs[n.Repository]; err != nil {
@@ -74,6 +82,9 @@ type faulty struct {
 	err       error
 	referrers string
 }
+
+func (f faulty) Resolve(context.Context, string, string) (digest.Digest, error) { return "", f.err }
+func (f faulty) Tags(context.Context, string) ([]string, error)                 { return nil, f.err }
 
 func (f faulty) Manifest(context.Context, string, digest.Digest) ([]byte, string, error) {
 	return nil, "", f.err

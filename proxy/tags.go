@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -19,7 +20,16 @@ func (h *Handler) tags(w http.ResponseWriter, r *http.Request, q route.Request) 
 	if err != nil {
 		return err
 	}
-	if _, ok := d.Admit(); !ok {
+	if d.Open() {
+		tags, err = h.askTags(r, d)
+		if missing(err) {
+			return &refusal{status: http.StatusNotFound, code: "NAME_UNKNOWN", message: fmt.Sprintf("%s: %s", d.Name, oneLine(err.Error()))}
+		}
+		if err != nil {
+			d = d.Refused(failure(err), err)
+		}
+	}
+	if _, ok := d.Admit(); !ok && !d.Open() {
 		w.Header()["Tagwarden-Decision"] = []string{d.ID}
 		if err := h.record(r, q, d, ""); err != nil {
 			return h.unrecorded(d, err)
@@ -46,6 +56,19 @@ func (h *Handler) tags(w http.ResponseWriter, r *http.Request, q route.Request) 
 	return nil
 }
 
+// askTags returns the tags that the registry lists, sorted and each once.
+// CLIENTS: 3.1 item 5, whatever order and pages the registry has.
+func (h *Handler) askTags(r *http.Request, d trust.Decision) ([]string, error) {
+	release, err := h.referrers.acquire(r.Context(), d.Name.Repository)
+	if err != nil {
+		panic(http.ErrAbortHandler) // nobody is there to answer
+	}
+	defer release()
+	tags, err := h.o.Upstream.Tags(r.Context(), d.Name.Repository)
+	slices.Sort(tags)
+	return slices.Compact(tags), err
+}
+
 // list returns all tags that would be served, unless the decision beside them refuses. The error means that the request
 // has no meaning.
 func (h *Handler) list(r *http.Request, q route.Request) ([]string, trust.Decision, error) {
@@ -56,7 +79,7 @@ func (h *Handler) list(r *http.Request, q route.Request) ([]string, trust.Decisi
 	case err != nil:
 		return nil, trust.Decision{}, err
 	}
-	tags, d := h.o.Decider.Tags(r.Context(), repository)
+	tags, d := h.o.Decider.Tags(r.Context(), h.o.NewID(), repository)
 	return tags, d, nil
 }
 

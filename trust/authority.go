@@ -20,8 +20,6 @@ type Policy struct {
 	Sources map[string]SourcePolicy
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
-	// NewID makes the ids of decisions; ids never repeat.
-	NewID func() string
 }
 
 // A SourcePolicy is one source: who says what tags mean, and how old its word may be.
@@ -38,17 +36,16 @@ type SourcePolicy struct {
 }
 
 // An Authority decides what a name means by applying rules, freshness and the clock to what its sources say. It is
-// immutable and safe for concurrent use.
+// immutable and safe for concurrent use. Whoever asks gives each decision its id; ids never repeat.
 type Authority struct {
 	rules   names.Index[Rule]
 	sources map[string]SourcePolicy
 	now     func() time.Time
-	newID   func() string
 }
 
 // NewAuthority checks that the rules do not contradict each other and that their sources exist.
 func NewAuthority(p Policy) (*Authority, error) {
-	a := &Authority{sources: p.Sources, now: p.Now, newID: p.NewID}
+	a := &Authority{sources: p.Sources, now: p.Now}
 	if a.now == nil {
 		a.now = time.Now
 	}
@@ -68,8 +65,8 @@ func NewAuthority(p Policy) (*Authority, error) {
 
 // Decide says what the tag n means, or why nothing may be served for it. Under Audit it says, in as much time, what
 // Enforce would have said; who must not be delayed by that does not wait for it.
-func (a *Authority) Decide(ctx context.Context, n Name) Decision {
-	d, r, done := a.begin(n)
+func (a *Authority) Decide(ctx context.Context, id string, n Name) Decision {
+	d, r, done := a.begin(id, n)
 	if done {
 		return d
 	}
@@ -93,8 +90,8 @@ func (a *Authority) Decide(ctx context.Context, n Name) Decision {
 // Digest says whether content of the repository may be served that was asked for by its digest.
 //
 // PRODUCT: section 4, a digest passes under every rule but deny, and without a rule.
-func (a *Authority) Digest(repository string, dgst digest.Digest) Decision {
-	d, _, _ := a.begin(Name{Repository: repository})
+func (a *Authority) Digest(id, repository string, dgst digest.Digest) Decision {
+	d, _, _ := a.begin(id, Name{Repository: repository})
 	if d.Reason == RuleDeny {
 		return d
 	}
@@ -104,8 +101,8 @@ func (a *Authority) Digest(repository string, dgst digest.Digest) Decision {
 
 // Tags returns, sorted, the tags of the repository that Decide would allow. They mean nothing unless the decision beside
 // them allows, and are for the registry to list where it is Open.
-func (a *Authority) Tags(ctx context.Context, repository string) ([]string, Decision) {
-	d, r, done := a.begin(Name{Repository: repository})
+func (a *Authority) Tags(ctx context.Context, id, repository string) ([]string, Decision) {
+	d, r, done := a.begin(id, Name{Repository: repository})
 	if r.Mode == Audit && !done {
 		d.Verdict, d.open = Allow, true
 		return nil, d
@@ -133,18 +130,22 @@ func (a *Authority) Tags(ctx context.Context, repository string) ([]string, Deci
 	return tags, d
 }
 
-// Rule returns the rule that governs the repository; false means that none does.
-func (a *Authority) Rule(repository string) (Rule, bool) { return a.rules.Find(repository) }
+// Open returns the rule of the repository if it lets tags mean what the registry says: under Audit and Exempt, as long as
+// the rule has not ended.
+func (a *Authority) Open(repository string) (Rule, bool) {
+	r, ok := a.rules.Find(repository)
+	return r, ok && (r.Mode == Audit || r.Mode == Exempt) && !r.ended(a.now())
+}
 
 // begin finds the rule. It reports true with a finished decision where no source has to be asked.
-func (a *Authority) begin(n Name) (Decision, Rule, bool) {
-	d := Decision{ID: a.newID(), Time: a.now(), Name: n}
+func (a *Authority) begin(id string, n Name) (Decision, Rule, bool) {
+	d := Decision{ID: id, Time: a.now(), Name: n}
 	r, ok := a.rules.Find(n.Repository)
 	if !ok {
 		return d.Refused(NoRule, nil), r, true
 	}
 	d.Rule, d.Mode = r.Name, r.Mode
-	if !r.Until.IsZero() && !d.Time.Before(r.Until) {
+	if r.ended(d.Time) {
 		return d.Refused(ExceptionExpired, fmt.Errorf("rule %s ended on %s", r.Name, r.Until.UTC().Format(time.RFC3339))), r, true
 	}
 	switch r.Mode {

@@ -58,7 +58,6 @@ func authority(t *testing.T, now *time.Time, w *word) *trust.Authority {
 		},
 		Sources: map[string]trust.SourcePolicy{"s": {Resolver: w, Refresh: time.Minute, MaxStale: time.Hour, SignWith: "docker trust sign"}},
 		Now:     func() time.Time { return *now },
-		NewID:   func() string { return "ID" },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +98,7 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			now := start.Add(c.after)
-			d := authority(t, &now, &c.w).Decide(t.Context(), trust.Name{Repository: c.repository, Tag: "v1"})
+			d := authority(t, &now, &c.w).Decide(t.Context(), "ID", trust.Name{Repository: c.repository, Tag: "v1"})
 			target, ok := d.Admit()
 			if d.Reason != c.want || ok != (c.want == "") || ok && target != signed.Target || !ok && target != (trust.Target{}) {
 				t.Errorf("%v %q %v, want %q", d.Verdict, d.Reason, target, c.want)
@@ -123,14 +122,14 @@ func TestGraceIsBounded(t *testing.T) {
 	a, err := trust.NewAuthority(trust.Policy{
 		Rules:   []trust.Rule{{Name: "all", Match: match(t, "**"), Mode: trust.Enforce, Source: "s"}},
 		Sources: map[string]trust.SourcePolicy{"s": {Resolver: w, Refresh: time.Minute, MaxStale: 100 * time.Hour, Grace: time.Hour}},
-		Now:     func() time.Time { return now }, NewID: func() string { return "ID" },
+		Now:     func() time.Time { return now },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for after, want := range map[time.Duration]trust.Reason{3 * time.Hour: "", 3*time.Hour + time.Second: trust.MetadataExpired} {
 		now = start.Add(after)
-		if d := a.Decide(t.Context(), trust.Name{Repository: "r.example/a", Tag: "v1"}); d.Reason != want || d.Grace != (want == "") {
+		if d := a.Decide(t.Context(), "ID", trust.Name{Repository: "r.example/a", Tag: "v1"}); d.Reason != want || d.Grace != (want == "") {
 			t.Errorf("after %s: %q, grace %v, want %q", after, d.Reason, d.Grace, want)
 		}
 	}
@@ -141,7 +140,7 @@ func TestRefusalAsksAgain(t *testing.T) {
 	fresh := claims(signed)
 	now := start.Add(10 * time.Second)
 	w := &word{st: claims(), then: &fresh}
-	if d := authority(t, &now, w).Decide(t.Context(), trust.Name{Repository: "r.example/a", Tag: "v1"}); d.Verdict != trust.Allow {
+	if d := authority(t, &now, w).Decide(t.Context(), "ID", trust.Name{Repository: "r.example/a", Tag: "v1"}); d.Verdict != trust.Allow {
 		t.Errorf("signed meanwhile, and still %s", d.Reason)
 	}
 	if want := []time.Duration{time.Minute, 2 * time.Second}; !slices.Equal(w.asked, want) {
@@ -149,7 +148,7 @@ func TestRefusalAsksAgain(t *testing.T) {
 	}
 	now = start.Add(2 * time.Second)
 	w = &word{st: claims()}
-	authority(t, &now, w).Decide(t.Context(), trust.Name{Repository: "r.example/a", Tag: "v1"})
+	authority(t, &now, w).Decide(t.Context(), "ID", trust.Name{Repository: "r.example/a", Tag: "v1"})
 	if len(w.asked) != 1 {
 		t.Errorf("asked %d times on a fresh check", len(w.asked))
 	}
@@ -159,7 +158,7 @@ func TestDigestsPass(t *testing.T) {
 	now, d := start, digest.FromString("any")
 	a := authority(t, &now, &word{})
 	for repository, want := range map[string]trust.Reason{"r.example/a": "", "unknown.example/a": "", "r.example/bad/a": trust.RuleDeny, "r.example/odd": trust.RuleDeny} {
-		got := a.Digest(repository, d)
+		got := a.Digest("ID", repository, d)
 		target, ok := got.Admit()
 		if got.Reason != want || ok != (want == "") || ok && target.Digest != d {
 			t.Errorf("%s: %q, %v", repository, got.Reason, target)
@@ -170,16 +169,16 @@ func TestDigestsPass(t *testing.T) {
 func TestTagsAreThoseThatWouldBeAllowed(t *testing.T) {
 	now := start
 	a := authority(t, &now, &word{st: claims(signed)})
-	if tags, d := a.Tags(t.Context(), "r.example/a"); !slices.Equal(tags, []string{"a", "b"}) || d.Verdict != trust.Allow {
+	if tags, d := a.Tags(t.Context(), "ID", "r.example/a"); !slices.Equal(tags, []string{"a", "b"}) || d.Verdict != trust.Allow {
 		t.Errorf("%v, %s", tags, d.Reason)
 	}
 	for repository, want := range map[string]trust.Reason{"other.example/a": trust.NoRule, "r.example/bad/a": trust.RuleDeny} {
-		if tags, d := a.Tags(t.Context(), repository); tags != nil || d.Reason != want {
+		if tags, d := a.Tags(t.Context(), "ID", repository); tags != nil || d.Reason != want {
 			t.Errorf("%s: %v, %s", repository, tags, d.Reason)
 		}
 	}
 	now = start.Add(3 * time.Hour)
-	if tags, d := a.Tags(t.Context(), "r.example/a"); tags != nil || d.Reason != trust.MetadataExpired {
+	if tags, d := a.Tags(t.Context(), "ID", "r.example/a"); tags != nil || d.Reason != trust.MetadataExpired {
 		t.Errorf("expired: %v, %s", tags, d.Reason)
 	}
 }
@@ -202,7 +201,7 @@ func BenchmarkDecideWarm(b *testing.B) {
 	a, err := trust.NewAuthority(trust.Policy{
 		Rules:   []trust.Rule{{Name: "corp", Match: m, Mode: trust.Enforce, Source: "s"}},
 		Sources: map[string]trust.SourcePolicy{"s": {Resolver: c, Refresh: time.Minute, MaxStale: time.Hour}},
-		Now:     func() time.Time { return start }, NewID: func() string { return "ID" },
+		Now:     func() time.Time { return start },
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -210,7 +209,7 @@ func BenchmarkDecideWarm(b *testing.B) {
 	n := trust.Name{Repository: "r.example/a", Tag: "t7"}
 	b.ReportAllocs()
 	for b.Loop() {
-		if d := a.Decide(b.Context(), n); d.Verdict != trust.Allow {
+		if d := a.Decide(b.Context(), "ID", n); d.Verdict != trust.Allow {
 			b.Fatal(d.Message())
 		}
 	}

@@ -81,7 +81,12 @@ type Rule struct {
 	Until time.Time
 	// Why is what the config says the rule is for.
 	Why string
+	// TagTTL is how long the registry's own meaning of a tag may be used again, and StaleIfError how much longer while the
+	// registry cannot be asked; for Audit and Exempt.
+	TagTTL, StaleIfError time.Duration
 }
+
+func (r Rule) ended(now time.Time) bool { return !r.Until.IsZero() && !now.Before(r.Until) }
 
 // Signers are some of whom must have signed the same content for a tag.
 type Signers struct {

@@ -19,7 +19,7 @@ func ruled(t *testing.T, now *time.Time, w *word, r trust.Rule) *trust.Authority
 	a, err := trust.NewAuthority(trust.Policy{
 		Rules:   []trust.Rule{r},
 		Sources: map[string]trust.SourcePolicy{"s": {Resolver: w, Refresh: time.Minute, MaxStale: time.Hour, SignWith: "docker trust sign"}},
-		Now:     func() time.Time { return *now }, NewID: func() string { return "ID" },
+		Now:     func() time.Time { return *now },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func TestAuditSaysWhatEnforceWouldDo(t *testing.T) {
 		now := start.Add(c.after)
 		decide := func(m trust.Mode) trust.Decision {
 			w := c.w
-			return ruled(t, &now, &w, trust.Rule{Mode: m, Signers: c.signers}).Decide(t.Context(), trust.Name{Repository: "r.example/a", Tag: "v1"})
+			return ruled(t, &now, &w, trust.Rule{Mode: m, Signers: c.signers}).Decide(t.Context(), "ID", trust.Name{Repository: "r.example/a", Tag: "v1"})
 		}
 		enforce, audit := decide(trust.Enforce), decide(trust.Audit)
 		if _, ok := enforce.Admit(); enforce.Reason != reason || ok != (reason == "") || enforce.Open() {
@@ -101,7 +101,7 @@ func TestSigners(t *testing.T) {
 		{"nobody has signed", trust.Signers{Of: three, Threshold: 1}, nil, trust.UnsignedTag},
 	} {
 		now := start
-		d := ruled(t, &now, &word{st: claims(c.claims...)}, trust.Rule{Mode: trust.Enforce, Signers: &c.want}).Decide(t.Context(), trust.Name{Repository: "r.example/a", Tag: "v1"})
+		d := ruled(t, &now, &word{st: claims(c.claims...)}, trust.Rule{Mode: trust.Enforce, Signers: &c.want}).Decide(t.Context(), "ID", trust.Name{Repository: "r.example/a", Tag: "v1"})
 		target, ok := d.Admit()
 		if d.Reason != c.reason || ok != (c.reason == "") || ok && target.Digest != digest.FromString("a") {
 			t.Errorf("%s: %s %s %s", c.name, d.Verdict, d.Reason, target.Digest)
@@ -116,18 +116,18 @@ func TestExemptUntil(t *testing.T) {
 			now := start.Add(after)
 			w := &word{st: trust.Statement{Claims: []trust.Claim{signed}, Checked: now, Expires: now.Add(time.Hour)}}
 			a := ruled(t, &now, w, trust.Rule{Mode: mode, Until: end, Why: "migration"})
-			d := a.Decide(t.Context(), trust.Name{Repository: "r.example/a", Tag: "v1"})
+			d := a.Decide(t.Context(), "ID", trust.Name{Repository: "r.example/a", Tag: "v1"})
 			if _, ok := d.Admit(); ok || d.Reason != want || d.Open() != (want == "") {
 				t.Errorf("%s after %s: %s %s, open %v", mode, after, d.Verdict, d.Reason, d.Open())
 			}
 			if mode == trust.Exempt && len(w.asked) > 0 {
 				t.Error("a source was asked about an exempt name")
 			}
-			_, tags := a.Tags(t.Context(), "r.example/a")
+			_, tags := a.Tags(t.Context(), "ID", "r.example/a")
 			if tags.Reason != want || tags.Open() != (want == "") {
 				t.Errorf("%s tags after %s: %s, open %v", mode, after, tags.Reason, tags.Open())
 			}
-			if got, ok := a.Digest("r.example/a", signed.Target.Digest).Admit(); !ok || got.Digest != signed.Target.Digest {
+			if got, ok := a.Digest("ID", "r.example/a", signed.Target.Digest).Admit(); !ok || got.Digest != signed.Target.Digest {
 				t.Errorf("%s after %s: a digest is refused", mode, after)
 			}
 		}

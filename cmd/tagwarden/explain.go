@@ -99,11 +99,11 @@ func explain(ctx context.Context, cfg *config.Config, image string) (explanation
 	}
 	defer decider.close()
 	if d, ok := named.(reference.Digested); ok {
-		return explained(repository+"@"+d.Digest().String(), decider.Digest(repository, d.Digest())), nil
+		return explained(repository+"@"+d.Digest().String(), decider.Digest(newIDs()(), repository, d.Digest())), nil
 	}
 	tagged := reference.TagNameOnly(named).(reference.Tagged)
 	name := trust.Name{Repository: repository, Tag: tagged.Tag()}
-	return explained(name.String(), decider.Decide(ctx, name)), nil
+	return explained(name.String(), decider.Decide(ctx, newIDs()(), name)), nil
 }
 
 // explained lists what the decision rests on.

@@ -56,7 +56,7 @@ func (t *trustHalf) closeAllBut(next *trustHalf) {
 // newTrust builds what decides from the configuration.
 func newTrust(cfg *config.Config, o trustOptions) (*trustHalf, error) {
 	t := &trustHalf{sources: make(map[string]source)}
-	policy := trust.Policy{Sources: make(map[string]trust.SourcePolicy), Now: time.Now, NewID: newIDs()}
+	policy := trust.Policy{Sources: make(map[string]trust.SourcePolicy), Now: time.Now}
 	for name, s := range cfg.Sources {
 		built, err := newSource(cfg, name, s, o)
 		if err != nil {
@@ -70,6 +70,7 @@ func newTrust(cfg *config.Config, o trustOptions) (*trustHalf, error) {
 	for _, r := range cfg.Rules {
 		policy.Rules = append(policy.Rules, trust.Rule{
 			Name: r.Name, Match: r.Match, Mode: modes[r.Mode], Source: r.Source, Signers: (*trust.Signers)(r.Signers), Until: r.Until, Why: r.Reason,
+			TagTTL: r.TagTTL, StaleIfError: r.StaleIfError,
 		})
 	}
 	var err error

@@ -78,9 +78,17 @@ func (e *Error) Unwrap() error {
 	return nil
 }
 
-// Is makes NotFound match fs.ErrNotExist, and Invalid fs.ErrInvalid.
+// Is makes NotFound match fs.ErrNotExist, Invalid fs.ErrInvalid, and an answer of 401 or 403 fs.ErrPermission.
 func (e *Error) Is(target error) bool {
-	return target == fs.ErrNotExist && e.Kind == NotFound || target == fs.ErrInvalid && e.Kind == Invalid
+	switch target {
+	case fs.ErrNotExist:
+		return e.Kind == NotFound
+	case fs.ErrInvalid:
+		return e.Kind == Invalid
+	case fs.ErrPermission:
+		return e.Kind == Unreachable && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden)
+	}
+	return false
 }
 
 // printable makes one line of s that a terminal and a log can take.

@@ -309,12 +309,12 @@ func verdict(w *world, s *trust.Snapshot, tag string) string {
 		Sources: map[string]trust.SourcePolicy{"s": {Resolver: trust.NewCollections(trust.CollectionsOptions{
 			Format: fixed{s}, Memory: 1 << 20, Now: func() time.Time { return w.now },
 		}), Refresh: time.Hour, MaxStale: time.Hour}},
-		Now: func() time.Time { return w.now }, NewID: func() string { return "id" },
+		Now: func() time.Time { return w.now },
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	d := a.Decide(w.t.Context(), trust.Name{Repository: "r.example/x", Tag: tag})
+	d := a.Decide(w.t.Context(), "ID", trust.Name{Repository: "r.example/x", Tag: tag})
 	if target, ok := d.Admit(); ok {
 		return target.Digest.String()
 	}

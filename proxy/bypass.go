@@ -1,0 +1,67 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/tagwarden/tagwarden/trust"
+)
+
+const (
+	// suspicious is how long after a refused tag a request by digest may be the sign of a way around the gateway.
+	suspicious = 10 * time.Minute
+	// maxSuspicions is how many of those are looked into at a time; more are let go.
+	maxSuspicions = 8
+)
+
+// A pull is what one client does with one repository.
+type pull struct{ client, repository string }
+
+// A denial is the last tag that a pull was refused.
+type denial struct {
+	tag string
+	at  time.Time
+}
+
+// around tells whether a client could get around the refusal by asking the registry: it may be asked, and has the tag
+// for all we know.
+func around(d trust.Decision) bool {
+	return meaning(d.Reason).status != http.StatusNotFound && meaning(d.Reason).status != http.StatusBadGateway &&
+		d.Reason != trust.RuleDeny && d.Reason != trust.UnknownRegistry
+}
+
+// remember remembers a refused tag.
+func (h *Handler) remember(r *http.Request, d trust.Decision) {
+	h.denials.Add(pull{client(r), d.Name.Repository}, denial{d.Name.Tag, h.o.Now()})
+}
+
+// suspect looks into a request by digest of a client that was refused a tag of the repository. If the digest is what the
+// registry has under that tag, the client has asked the registry itself: it goes around the gateway.
+// CLIENTS: 1.1, a mirror entry is never enforcement; the digest comes back to the mirror.
+func (h *Handler) suspect(r *http.Request, repository string, d digest.Digest) {
+	p := pull{client(r), repository}
+	refused, ok := h.denials.Get(p)
+	if !ok || h.o.Now().Sub(refused.at) > suspicious {
+		return
+	}
+	select {
+	case h.suspicions <- struct{}{}:
+	default:
+		return
+	}
+	go func() {
+		defer func() { <-h.suspicions }()
+		ctx, cancel := context.WithTimeout(context.Background(), askTime)
+		defer cancel()
+		n := trust.Name{Repository: repository, Tag: refused.tag}
+		if has, err := h.o.Upstream.Resolve(ctx, repository, refused.tag); err != nil || has != d {
+			return
+		}
+		if h.denials.Remove(p) {
+			h.o.Observe(Event{Kind: BypassSuspected, Op: "manifest", Err: fmt.Errorf("client %s was refused %s and then asked for %s, which the registry has under that tag: it asks the registry itself", p.client, n, d)})
+		}
+	}()
+}
