@@ -14,6 +14,9 @@ import (
 // fresh signature pulls at once.
 const unsignedAge = 2 * time.Second
 
+// clockSlack is how far the clock may be behind the last check before its word counts for nothing.
+const clockSlack = 5 * time.Minute
+
 // A Policy is everything an Authority goes by.
 type Policy struct {
 	Rules   []Rule
@@ -170,10 +173,11 @@ func (a *Authority) judge(d Decision, r Rule, st Statement, err error) Decision 
 	if err != nil {
 		return d.Refused(ReasonOf(err), err)
 	}
-	target, err := a.released(r, s, st)
+	basis, err := a.released(r, s, st)
 	if err != nil {
 		return d.Refused(ReasonOf(err), err)
 	}
+	target := basis[0].Target
 	for _, c := range st.Claims {
 		if c.Target.Digest == target.Digest {
 			d.Signers = append(d.Signers, c.Role)
@@ -181,7 +185,7 @@ func (a *Authority) judge(d Decision, r Rule, st Statement, err error) Decision 
 	}
 	d.Verdict, d.target = Allow, target
 	// PRODUCT: invariant 1, every decision that rests on grace names it.
-	d.Grace = a.now().After(st.Expires)
+	d.Grace = overdue(a.now(), st, basis)
 	return d
 }
 
@@ -191,6 +195,13 @@ func (a *Authority) fresh(s SourcePolicy, st Statement) error {
 	// PRODUCT: invariants 1 and 5, expiry is checked at every decision. The instant of expiry itself is still valid.
 	if now.After(st.Expires.Add(s.Grace)) {
 		return &Refusal{Reason: MetadataExpired, Text: expired(st, now), Err: st.Failure}
+	}
+	// PRODUCT: section 4, clock_behind: a check cannot have been made in the future, and no age could be judged.
+	if ahead := st.Checked.Sub(now); ahead > clockSlack {
+		return &Refusal{
+			Reason: ClockBehind, Err: st.Failure,
+			Text: fmt.Sprintf("the clock says %s, and the last check was at %s", now.UTC().Format(time.RFC3339), st.Checked.UTC().Format(time.RFC3339)),
+		}
 	}
 	// PRODUCT: section 2, max_stale.
 	if age := now.Sub(st.Checked); age > s.MaxStale {

@@ -19,7 +19,12 @@ const (
 	// strangerSlots and strangerRate bound how many collections of which nothing is known may be asked for at a time, and
 	// how many a second: names that nobody ever signed must not crowd out those that somebody did.
 	strangerSlots = 16
+	strangerQueue = 256
 	strangerRate  = 100
+	// loadSlots bounds how many kept collections are read and verified again at a time.
+	loadSlots = 4
+	// queue is how many refreshes and loads of what is known may wait.
+	queue = 16 << 10
 	// inUse is how long after its last use a collection is refreshed in the background.
 	inUse = 10 * time.Minute
 	// backgroundRate bounds how many background refreshes of one source begin in a second.
@@ -64,6 +69,7 @@ type Collections struct {
 	o     CollectionsOptions
 	known lane // refreshes of what is in hand
 	cold  lane // first refreshes
+	loads lane // of what is kept
 	ctx   context.Context
 	stop  context.CancelFunc
 	done  sync.WaitGroup
@@ -95,7 +101,10 @@ func NewCollections(o CollectionsOptions) *Collections {
 	if o.Observe == nil {
 		o.Observe = func(Event) {}
 	}
-	c := &Collections{o: o, known: newLane(32, math.Inf(1)), cold: newLane(strangerSlots, strangerRate), open: newShelf(o.Memory)}
+	c := &Collections{
+		o: o, open: newShelf(o.Memory),
+		known: newLane(32, queue, math.Inf(1)), cold: newLane(strangerSlots, strangerQueue, strangerRate), loads: newLane(loadSlots, queue, math.Inf(1)),
+	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	if o.Refresh > 0 {
 		c.done.Go(c.keep)
@@ -105,7 +114,9 @@ func NewCollections(o CollectionsOptions) *Collections {
 
 // Close cancels the refreshes under way and waits for them.
 func (c *Collections) Close() {
+	c.mu.Lock() // no flight begins between the stop and the wait
 	c.stop()
+	c.mu.Unlock()
 	c.done.Wait()
 }
 
@@ -150,7 +161,7 @@ func (c *Collections) Tags(ctx context.Context, repository string, maxAge time.D
 // current returns the collection's snapshot from a check no older than maxAge, or the one in hand when a newer one
 // cannot be had in time, with the reason of the latest failure. Without any snapshot the error says why.
 func (c *Collections) current(ctx context.Context, name string, maxAge time.Duration) (s *Snapshot, failure, err error) {
-	s, f := c.ask(name, maxAge)
+	k, s, f := c.ask(name, maxAge)
 	switch {
 	case f != nil:
 		c.wait(ctx, f, s != nil)
@@ -158,7 +169,6 @@ func (c *Collections) current(ctx context.Context, name string, maxAge time.Dura
 		return s, nil, nil
 	}
 	c.mu.Lock()
-	k := c.collection(name)
 	s, failure = k.snapshot, k.failure
 	c.mu.Unlock()
 	if s == nil && failure == nil {
@@ -170,23 +180,23 @@ func (c *Collections) current(ctx context.Context, name string, maxAge time.Dura
 	return s, failure, err
 }
 
-// ask returns the snapshot in hand, and the flight to wait for, if there is one: unless the snapshot is from a check no
-// older than maxAge, one begins. Nobody waits in the pause after a failed one, nor again for a source that has failed
-// while what is in hand may still serve.
-func (c *Collections) ask(name string, maxAge time.Duration) (*Snapshot, *flight) {
+// ask returns the collection, its snapshot, and the flight to wait for, if there is one: unless the snapshot is from a
+// check no older than maxAge, one begins. Nobody waits in the pause after a failed one, nor again for a source that has
+// failed while what is in hand may still serve.
+func (c *Collections) ask(name string, maxAge time.Duration) (*collection, *Snapshot, *flight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := c.collection(name)
 	now := c.o.Now()
 	k.used = now
 	if k.snapshot != nil && c.usable(k.snapshot, maxAge) {
-		return k.snapshot, nil
+		return k, k.snapshot, nil
 	}
 	f := c.begin(k, now)
 	if k.snapshot != nil && k.failure != nil && !now.After(k.snapshot.Expires) {
-		return k.snapshot, nil
+		return k, k.snapshot, nil
 	}
-	return k.snapshot, f
+	return k, k.snapshot, f
 }
 
 // usable tells whether the snapshot answers without a refresh. One from the future, after the clock was set back, and

@@ -96,7 +96,7 @@ func (c *Collections) refresh(ctx context.Context, k *collection, f *flight) (s 
 	}
 	leave, err := through.enter(ctx)
 	if err != nil {
-		return nil, &Refusal{Reason: SourceUnreachable, Text: "too many refreshes of the source are under way", Err: err}
+		return nil, err
 	}
 	defer leave()
 	return k.verifier.Refresh(ctx)
@@ -107,6 +107,11 @@ func (c *Collections) load(ctx context.Context, k *collection, f *flight) error 
 	if k.loaded {
 		return nil
 	}
+	leave, err := c.loads.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	s, err := k.verifier.Load(ctx)
 	if err != nil {
 		return err
@@ -138,7 +143,7 @@ func (c *Collections) report(name string, had, s *Snapshot, err error) {
 	if r.Reason == NoTrustData && had != nil {
 		c.o.Observe(Event{Kind: EventVanished, Source: c.o.Source, Collection: name, Err: err})
 	}
-	if security[r.Reason] {
+	if security[r.Reason] && !errors.Is(err, ErrNoPin) {
 		c.o.Observe(Event{Kind: EventVerification, Source: c.o.Source, Collection: name, Err: err})
 	}
 }

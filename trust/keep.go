@@ -15,6 +15,8 @@ const (
 	collectionSize = 2 << 10
 	// maxStrangers is how many collections without a snapshot are remembered.
 	maxStrangers = 4096
+	// maxSteps bounds how many collections are looked at for one that can go.
+	maxSteps = 64
 )
 
 // A shelf holds open collections, in the order of their last use. Those that have a snapshot are bounded by the bytes they
@@ -60,7 +62,7 @@ func (s *shelf) resize(k *collection) {
 // shrink removes the least recently used while there are too many. One with a flight under way stays, since there must be
 // one verifier of a collection at a time; so does the one used last.
 func shrink(l *simplelru.LRU[string, *collection], tooMany func() bool, gone func(*collection)) {
-	for range l.Len() - 1 {
+	for range min(l.Len()-1, maxSteps) {
 		if !tooMany() {
 			return
 		}
@@ -74,26 +76,33 @@ func shrink(l *simplelru.LRU[string, *collection], tooMany func() bool, gone fun
 	}
 }
 
-// A lane bounds how many refreshes are under way, and how many begin in a second.
+// A lane bounds how many of one kind of work are under way, how many begin in a second, and how many wait.
 type lane struct {
-	slots chan struct{}
-	pace  *rate.Limiter
+	slots   chan struct{}
+	waiting chan struct{}
+	pace    *rate.Limiter
 }
 
-func newLane(slots int, perSecond float64) lane {
-	return lane{make(chan struct{}, slots), rate.NewLimiter(rate.Limit(perSecond), slots)}
+func newLane(slots, queue int, perSecond float64) lane {
+	return lane{make(chan struct{}, slots), make(chan struct{}, queue), rate.NewLimiter(rate.Limit(perSecond), slots)}
 }
 
-// enter waits for a place in the lane, and returns how to leave it.
+// enter waits for a place in the lane, and returns how to leave it. It does not wait where too many do.
 func (l lane) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case l.waiting <- struct{}{}:
+		defer func() { <-l.waiting }()
+	default:
+		return nil, &Refusal{Reason: SourceUnreachable, Text: "too many repositories are waiting to be checked"}
+	}
 	select {
 	case l.slots <- struct{}{}:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, &Refusal{Reason: SourceUnreachable, Text: "too many checks are under way", Err: ctx.Err()}
 	}
 	if err := l.pace.Wait(ctx); err != nil {
 		<-l.slots
-		return nil, err
+		return nil, &Refusal{Reason: SourceUnreachable, Text: "too many checks are under way", Err: err}
 	}
 	return func() { <-l.slots }, nil
 }

@@ -33,6 +33,8 @@ func (d Decision) sentence() string {
 		return fmt.Sprintf("%s is refused: trust data of %s has expired: %s; its publisher must sign again", d.Name, d.basis(), cause(d.Err))
 	case MetadataStale, SourceUnreachable:
 		return fmt.Sprintf("%s cannot be verified now: %s: %s; try again when the source answers", d.Name, d.basis(), cause(d.Err))
+	case ClockBehind:
+		return fmt.Sprintf("%s cannot be verified now: %s; set the gateway's clock", d.Name, cause(d.Err))
 	case StateUnavailable:
 		return fmt.Sprintf("%s cannot be verified now: trust state of source %s: %s", d.Name, d.Source, cause(d.Err))
 	case SignedDigestGone:
@@ -73,17 +75,27 @@ func count(n int) string {
 	return fmt.Sprintf("%d signed tags", n)
 }
 
-// cause returns the error as part of a line: newlines and other control characters cannot pass.
+// maxCause is the most bytes of a message that say why.
+const maxCause = 600
+
+// cause returns the error as part of a line: printable ASCII, and not without end, whoever had a word in it.
 func cause(err error) string {
 	if err == nil {
 		return "no further cause"
 	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+	text := strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
 			return ' '
+		case r < ' ' || r > '~':
+			return '?'
 		}
 		return r
 	}, err.Error())
+	if len(text) > maxCause {
+		text = text[:maxCause] + "..."
+	}
+	return text
 }
 
 // expired names the files that have ended.

@@ -43,7 +43,7 @@ func TestAuditSaysWhatEnforceWouldDo(t *testing.T) {
 		trust.MetadataStale:   {w: word{st: claims(signed)}, after: time.Hour + time.Second},
 		trust.MetadataExpired: {w: word{st: claims(signed)}, after: 3 * time.Hour},
 		trust.SignerMissing:   {w: word{st: claims(signed, agreed)}, signers: &trust.Signers{Of: []string{"release", "qa"}, Threshold: 2}},
-		trust.SignersDisagree: {w: word{st: claims(agreed, disagree)}, signers: &trust.Signers{Of: []string{"release", "bob"}, Threshold: 2}},
+		trust.SignersDisagree: {w: word{st: claims(signed, agreed, disagree)}, signers: &trust.Signers{Of: []string{"release", "bob"}, Threshold: 2}},
 	}
 	for _, reason := range []trust.Reason{
 		trust.NoTrustData, trust.RootNotPinned, trust.RootMismatch, trust.SignatureInvalid, trust.ThresholdNotMet,
@@ -94,17 +94,50 @@ func TestSigners(t *testing.T) {
 		{"two of three, the third is behind", trust.Signers{Of: three, Threshold: 2}, []trust.Claim{claim("release", "a"), claim("qa", "a"), claim("sec", "old")}, ""},
 		{"two of three, all apart", trust.Signers{Of: three, Threshold: 2}, []trust.Claim{claim("release", "a"), claim("qa", "b"), claim("sec", "c")}, trust.SignersDisagree},
 		{"any, one has signed", trust.Signers{Of: three, Threshold: 1}, []trust.Claim{claim("sec", "a")}, ""},
-		{"any, two have signed differently", trust.Signers{Of: three, Threshold: 1}, []trust.Claim{claim("sec", "a"), claim("qa", "b")}, trust.SignersDisagree},
+		{"any, another names something else", trust.Signers{Of: three, Threshold: 1}, []trust.Claim{claim("sec", "a"), claim("qa", "b")}, ""},
+		{"all name something else than what is released", trust.Signers{Of: three, Threshold: 2}, []trust.Claim{claim("sec", "b"), claim("qa", "b")}, trust.SignersDisagree},
 		{"others do not count", trust.Signers{Of: three, Threshold: 1}, []trust.Claim{claim("mallory", "a")}, trust.SignerMissing},
-		{"released does not count", trust.Signers{Of: three, Threshold: 1}, []trust.Claim{signed}, trust.SignerMissing},
+		{"released alone does not count", trust.Signers{Of: three, Threshold: 1}, []trust.Claim{}, trust.SignerMissing},
 		{"a word that has expired does not count", trust.Signers{Of: three, Threshold: 2}, []trust.Claim{claim("release", "a"), ended}, trust.SignerMissing},
-		{"nobody has signed", trust.Signers{Of: three, Threshold: 1}, nil, trust.UnsignedTag},
 	} {
 		now := start
-		d := ruled(t, &now, &word{st: claims(c.claims...)}, trust.Rule{Mode: trust.Enforce, Signers: &c.want}).Decide(t.Context(), "ID", trust.Name{Repository: "r.example/a", Tag: "v1"})
+		released := claim("releases", "a")
+		released.Released = true
+		d := ruled(t, &now, &word{st: claims(append(c.claims, released)...)}, trust.Rule{Mode: trust.Enforce, Signers: &c.want}).Decide(t.Context(), "ID", trust.Name{Repository: "r.example/a", Tag: "v1"})
 		target, ok := d.Admit()
 		if d.Reason != c.reason || ok != (c.reason == "") || ok && target.Digest != digest.FromString("a") {
 			t.Errorf("%s: %s %s %s", c.name, d.Verdict, d.Reason, target.Digest)
+		}
+		// A tag that was revoked is released no more, whoever else still has it.
+		if d := ruled(t, &now, &word{st: claims(c.claims...)}, trust.Rule{Mode: trust.Enforce, Signers: &c.want}).Decide(t.Context(), "ID", trust.Name{Repository: "r.example/a", Tag: "v1"}); d.Reason != trust.UnsignedTag {
+			t.Errorf("%s, not released: %s %s", c.name, d.Verdict, d.Reason)
+		}
+	}
+}
+
+// TestGraceIsNamedForSignersToo: PRODUCT invariant 1.
+func TestGraceIsNamedForSignersToo(t *testing.T) {
+	c := trust.Claim{Target: signed.Target, Role: "targets/qa", Signer: "qa", Expires: start.Add(-time.Minute)}
+	a, err := trust.NewAuthority(trust.Policy{
+		Rules:   []trust.Rule{{Name: "all", Match: match(t, "**"), Mode: trust.Enforce, Source: "s", Signers: &trust.Signers{Of: []string{"qa"}, Threshold: 1}}},
+		Sources: map[string]trust.SourcePolicy{"s": {Resolver: &word{st: claims(signed, c)}, Refresh: time.Minute, MaxStale: time.Hour, Grace: time.Hour}},
+		Now:     func() time.Time { return start },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := a.Decide(t.Context(), "ID", trust.Name{Repository: "r.example/a", Tag: "v1"}); d.Verdict != trust.Allow || !d.Grace {
+		t.Errorf("%s %s, grace %v", d.Verdict, d.Reason, d.Grace)
+	}
+}
+
+// TestClockBehind: a check in the future leaves no age to judge.
+func TestClockBehind(t *testing.T) {
+	for behind, want := range map[time.Duration]trust.Reason{5 * time.Minute: "", 5*time.Minute + time.Second: trust.ClockBehind, 8000 * time.Hour: trust.ClockBehind} {
+		now := start.Add(-behind)
+		d := ruled(t, &now, &word{st: claims(signed)}, trust.Rule{Mode: trust.Enforce}).Decide(t.Context(), "ID", trust.Name{Repository: "r.example/a", Tag: "v1"})
+		if d.Reason != want {
+			t.Errorf("%s behind: %s %q", behind, d.Verdict, d.Reason)
 		}
 	}
 }

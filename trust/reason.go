@@ -28,8 +28,12 @@ const (
 	UpstreamInvalid   Reason = "upstream_invalid"      // the registry behind the gateway sent other bytes than asked for
 	SourceUnreachable Reason = "source_unreachable"    // the source could not be asked, and nothing verified is in hand
 	MetadataStale     Reason = "metadata_stale"        // the last successful check is longer ago than the source's max_stale
+	ClockBehind       Reason = "clock_behind"          // the clock says a time that cannot be
 	StateUnavailable  Reason = "state_unavailable"     // verified trust data cannot be kept or read back
 )
+
+// ErrNoPin is the cause of a refusal with RootNotPinned where the config pins nothing for a name: no fault of the source.
+var ErrNoPin = errors.New("no pin covers the name")
 
 // A Refusal is an error with the reason that clients see. Text is one line without newline for the person on call: the
 // thing before what is wrong with it. It never carries bytes that were not verified, but quoted and cut.

@@ -127,6 +127,8 @@ const (
 	EventVanished EventKind = "trust_data_vanished"
 	// EventStateDamaged is a state file that could not be read back as it was written.
 	EventStateDamaged EventKind = "state_damaged"
+	// EventPinChanged is kept trust data that the config's pins do not allow any more.
+	EventPinChanged EventKind = "pin_changed"
 	// EventFirstUse is a root that was trusted because it was the first one seen.
 	EventFirstUse EventKind = "trusted_on_first_use"
 	// EventLength is a served manifest whose length is not the one that was signed.

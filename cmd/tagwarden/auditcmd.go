@@ -185,7 +185,7 @@ func printRule(w io.Writer, r audit.RuleReport) error {
 		more = ", ..."
 	}
 	fmt.Fprintf(t, "  clients\t%d: %s%s\n", r.Clients, strings.Join(r.Examples, ", "), more)
-	fmt.Fprintf(t, "  tags\t%d, %s\n", r.Tags, breaks(r))
+	fmt.Fprintf(t, "  tags\t%d; %s\n", r.Tags, breaks(r))
 	if len(r.Breaks) == 0 {
 		return t.Flush()
 	}
@@ -206,18 +206,17 @@ func breaks(r audit.RuleReport) string {
 	for _, b := range r.Breaks {
 		verdicts[b.Verdict]++
 	}
-	refused := len(r.Breaks) - verdicts["would_change"]
-	var s string
+	changed := verdicts["would_change"]
+	refused := len(r.Breaks) - changed
+	s := fmt.Sprintf("refused: %d", refused)
 	switch r.Mode {
 	case "audit":
-		s = fmt.Sprintf("of which enforce would refuse %d and change %d", refused, verdicts["would_change"])
+		s = fmt.Sprintf("enforce would refuse %d and change %d", refused, changed)
 	case "allow":
-		s = "and nobody was asked whether they are signed: mode audit finds out"
-	default:
-		s = fmt.Sprintf("of which %d are refused", refused)
+		s = "nobody was asked whether they are signed: mode audit finds out"
 	}
 	if r.Recovered > 0 {
-		s += fmt.Sprintf("; %d more were at some time, but no longer when last asked for", r.Recovered)
+		s += fmt.Sprintf("; refused or changed before, but not when last asked for: %d", r.Recovered)
 	}
 	return s
 }

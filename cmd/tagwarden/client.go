@@ -26,7 +26,7 @@ type client struct {
 	name  string // of the command
 	title string // as its makers write it
 	text  string // the template
-	certs string // the folder whose hosts.toml it reads, and that of the gateway's certificate authority; "" for none
+	certs string // the folder of the hosts.toml files it reads; "" for none
 }
 
 const containerdCerts = "/etc/containerd/certs.d"

@@ -19,6 +19,7 @@ import (
 	"github.com/tagwarden/tagwarden/trust"
 	"github.com/tagwarden/tagwarden/trust/names"
 	"github.com/tagwarden/tagwarden/trust/state"
+	"golang.org/x/sync/semaphore"
 )
 
 const (
@@ -26,6 +27,9 @@ const (
 	probeEvery = time.Hour
 	// touchEvery is how often the time of an unchanged check is noted on disk.
 	touchEvery = 5 * time.Minute
+	// light files are parsed at any time; of others, heavyBytes at most are parsed at the same time.
+	light      = 256 << 10
+	heavyBytes = maxTargets
 )
 
 // Options are what a Format needs.
@@ -48,6 +52,7 @@ type Options struct {
 type Format struct {
 	o              Options
 	prefix, suffix string
+	heavy          *semaphore.Weighted
 }
 
 // New returns the format. The error says what is wrong with the GUN template.
@@ -56,7 +61,7 @@ func New(o Options) (*Format, error) {
 	if !ok || strings.Contains(suffix, "{name}") {
 		return nil, fmt.Errorf("gun %q: {name} must stand in it once", o.GUN)
 	}
-	return &Format{o: o, prefix: prefix, suffix: suffix}, nil
+	return &Format{o: o, prefix: prefix, suffix: suffix, heavy: semaphore.NewWeighted(heavyBytes)}, nil
 }
 
 // Locate implements trust.Format.
@@ -84,7 +89,8 @@ type verifier struct {
 	place  *state.Collection
 
 	loaded          bool
-	held            *trusted
+	held            *trusted // under the pin
+	floors          *trusted // held, or what was verified under another pin
 	flat            *trust.Snapshot
 	probed, touched time.Time
 }
@@ -92,7 +98,7 @@ type verifier struct {
 // Load implements trust.Verifier.
 //
 // PRODUCT: invariant 6: with both copies lost, pinned sources start again from the pin, and trust on first use refuses.
-func (v *verifier) Load(context.Context) (*trust.Snapshot, error) {
+func (v *verifier) Load(ctx context.Context) (*trust.Snapshot, error) {
 	if !v.pinned {
 		return nil, nil
 	}
@@ -101,29 +107,47 @@ func (v *verifier) Load(context.Context) (*trust.Snapshot, error) {
 		v.loaded = true
 		return nil, nil
 	}
-	if err == nil {
-		v.held, err = v.restore(record)
-	} else if !errors.Is(err, state.ErrLost) {
+	if err != nil && !errors.Is(err, state.ErrLost) {
 		return nil, &trust.Refusal{Reason: trust.StateUnavailable, Text: "cannot read", Err: err}
 	}
-	if err != nil {
-		v.observe(trust.EventStateDamaged, err)
-		if v.pin.TOFU {
-			return nil, &trust.Refusal{Reason: trust.StateUnavailable, Text: "what was trusted on first use is lost, and cannot be trusted anew before its state is reset", Err: err}
+	if err == nil {
+		if v.held, err = v.restore(ctx, record, v.pin); err == nil {
+			v.loaded, v.floors = true, v.held
+			v.flat, v.touched = v.held.flatten(record.Checked), record.Checked
+			return v.flat, nil
 		}
-		v.loaded = true
-		return nil, nil
+	}
+	return nil, v.lost(ctx, record, err)
+}
+
+// lost judges a record that cannot be used. What only the pin does not allow any more, because the config has changed,
+// still is what nothing may be older than.
+//
+// DCT: W4 and W6.
+func (v *verifier) lost(ctx context.Context, record *state.Record, err error) error {
+	if ctx.Err() != nil {
+		return &trust.Refusal{Reason: trust.StateUnavailable, Text: "not read in time", Err: err}
+	}
+	if trust.ReasonOf(err) == trust.RootNotPinned {
+		if floors, ferr := v.restore(ctx, record, Pin{TOFU: true}); ferr == nil {
+			v.observe(trust.EventPinChanged, err)
+			v.loaded, v.floors = true, floors
+			return nil
+		}
+	}
+	v.observe(trust.EventStateDamaged, err)
+	if v.pin.TOFU {
+		return &trust.Refusal{Reason: trust.StateUnavailable, Text: "what was trusted on first use is lost, and cannot be trusted anew before \"tagwarden state reset\"", Err: err}
 	}
 	v.loaded = true
-	v.flat, v.touched = v.held.flatten(record.Checked), record.Checked
-	return v.flat, nil
+	return nil
 }
 
 // Refresh implements trust.Verifier.
 func (v *verifier) Refresh(ctx context.Context) (*trust.Snapshot, error) {
 	// DCT: W6, no root is trusted that nothing in the config allows.
 	if !v.pinned {
-		return nil, &trust.Refusal{Reason: trust.RootNotPinned, Text: "no pin of source " + v.f.o.Source + " covers the name"}
+		return nil, &trust.Refusal{Reason: trust.RootNotPinned, Text: "source " + v.f.o.Source, Err: trust.ErrNoPin}
 	}
 	// DCT: W4, without what was kept there are no floors.
 	if !v.loaded {
@@ -132,7 +156,7 @@ func (v *verifier) Refresh(ctx context.Context) (*trust.Snapshot, error) {
 		}
 	}
 	now := v.f.o.Now()
-	u := update{gun: v.gun, pin: v.pin, src: v.src, prev: v.held, now: now, probe: now.Sub(v.probed) >= probeEvery}
+	u := update{gun: v.gun, pin: v.pin, src: v.src, prev: v.held, floors: v.floors, heavy: v.f.heavy, now: now, probe: now.Sub(v.probed) >= probeEvery}
 	next, err := u.run(ctx)
 	if err != nil {
 		return nil, err
@@ -141,7 +165,7 @@ func (v *verifier) Refresh(ctx context.Context) (*trust.Snapshot, error) {
 		v.probed = now
 	}
 	if next == v.held {
-		return v.unchanged(now)
+		return v.unchanged(now), nil
 	}
 	if err := v.place.Save(next.record(now)); err != nil {
 		return nil, &trust.Refusal{Reason: trust.StateUnavailable, Text: "cannot keep", Err: err}
@@ -152,22 +176,23 @@ func (v *verifier) Refresh(ctx context.Context) (*trust.Snapshot, error) {
 	if err := next.failures(); err != nil {
 		v.observe(trust.EventVerification, err)
 	}
-	v.held, v.flat, v.touched = next, next.flatten(now), now
+	v.held, v.floors, v.flat, v.touched = next, next, next.flatten(now), now
 	return v.flat, nil
 }
 
 // unchanged returns the snapshot in hand, checked now.
-func (v *verifier) unchanged(now time.Time) (*trust.Snapshot, error) {
+func (v *verifier) unchanged(now time.Time) *trust.Snapshot {
 	s := *v.flat
 	s.Checked = now
 	v.flat = &s
 	if now.Sub(v.touched) >= touchEvery {
-		if err := v.place.Touch(now); err != nil {
-			return nil, &trust.Refusal{Reason: trust.StateUnavailable, Text: "cannot note the check", Err: err}
-		}
 		v.touched = now
+		if err := v.place.Touch(now); err != nil {
+			// After a restart the data would look older than it is: nothing to refuse for.
+			v.observe(trust.EventStateDamaged, err)
+		}
 	}
-	return v.flat, nil
+	return v.flat
 }
 
 func (v *verifier) observe(kind trust.EventKind, err error) {

@@ -33,10 +33,8 @@ func (u *update) descend(ctx context.Context, parent *targets, depth int) error 
 	u.next.order = append(u.next.order, parent.role)
 	for _, c := range parent.children {
 		if _, ok := u.next.snapshot.meta[c.role]; !ok {
-			// DCT: W2: a delegation that nobody has signed for yet is in no snapshot, and that is well. One that was in an
-			// earlier snapshot cannot leave it.
-			if u.prev.listed(c.role) {
-				return &trust.Refusal{Reason: trust.MetadataRollback, Text: fmt.Sprintf("snapshot v%d no longer lists %s, which an earlier one did", u.next.snapshot.version, c.role)}
+			if err := u.unlisted(parent, c); err != nil {
+				return err
 			}
 			continue
 		}
@@ -64,12 +62,40 @@ func (u *update) descend(ctx context.Context, parent *targets, depth int) error 
 	return nil
 }
 
+// unlisted judges a delegation that the snapshot does not list. One that nobody has signed for yet is in no snapshot, and
+// that is well. One that was in use cannot leave it: then somebody hides it. If its parent has changed since, it may have
+// been removed and added again: then it is unusable until it is signed for, and the rest is not.
+//
+// DCT: W2.
+func (u *update) unlisted(parent *targets, c child) error {
+	used := u.floors.document(c.role) != nil || u.next.retired[c.role] != nil
+	if !used {
+		return nil
+	}
+	r := &trust.Refusal{Reason: trust.MetadataRollback, Text: fmt.Sprintf("snapshot v%d no longer lists %s, which an earlier one did", u.next.snapshot.version, c.role)}
+	if u.floors != nil && u.floors.roles[c.role] != nil && u.floors.roles[c.role].refusal == nil {
+		if was := u.floors.roles[parent.role]; was == nil || was.sum == parent.sum {
+			return r
+		}
+	}
+	u.next.roles[c.role] = &targets{document: &document{role: c.role}, paths: grant(parent.paths, c.paths), until: parent.until, refusal: r}
+	u.next.order = append(u.next.order, c.role)
+	return nil
+}
+
 // role verifies the file of one role that the snapshot lists. Too few signatures make the role unusable, and only the
 // role: its parent may have changed its keys before it was signed anew. Everything else spoils the update.
 func (u *update) role(ctx context.Context, c child) (*targets, error) {
 	raw, err := u.named(ctx, c.role, u.next.snapshot.meta[c.role], maxTargets)
 	if err != nil {
 		return nil, err
+	}
+	if len(raw) > light {
+		// PRODUCT: section 8, hostile metadata keeps peak memory bounded.
+		if err := u.heavy.Acquire(ctx, int64(len(raw))); err != nil {
+			return nil, &trust.Refusal{Reason: trust.SourceUnreachable, Text: "too many large files are being read", Err: err}
+		}
+		defer u.heavy.Release(int64(len(raw)))
 	}
 	t, err := parseTargets(c.role, raw)
 	if err != nil {
@@ -92,7 +118,7 @@ func (u *update) role(ctx context.Context, c child) (*targets, error) {
 // DCT: W4, their floors outlive their absence.
 func (u *update) retire() {
 	u.next.retired = make(map[string]*document)
-	if u.prev == nil {
+	if u.floors == nil {
 		return
 	}
 	keep := func(role string, d *document) {
@@ -100,10 +126,10 @@ func (u *update) retire() {
 			u.next.retired[role] = d
 		}
 	}
-	for role, d := range u.prev.retired {
+	for role, d := range u.floors.retired {
 		keep(role, d)
 	}
-	for role, t := range u.prev.roles {
+	for role, t := range u.floors.roles {
 		if t.refusal == nil {
 			keep(role, t.document)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,9 +33,9 @@ func decode(raw []byte) (any, error) {
 	if !utf8.Valid(raw) {
 		return nil, errors.New("not valid UTF-8")
 	}
-	// Genuine documents have more than 20 bytes to a value; the bound keeps hostile ones from taking many times their
-	// size in memory.
-	d := decoder{json.NewDecoder(bytes.NewReader(raw)), 64 + len(raw)/8}
+	// Genuine documents have about 20 bytes to a value; the bound keeps hostile ones from taking many times their size in
+	// memory.
+	d := decoder{json.NewDecoder(bytes.NewReader(raw)), 1024 + len(raw)/16}
 	d.UseNumber()
 	v, err := d.value(0)
 	if err != nil {
@@ -177,15 +178,34 @@ func canonicalString(b []byte, s string) []byte {
 // the document's one error, and what follows reads as zero. Member names match exactly.
 type node struct {
 	v    any
-	path string
+	at   *place
+	name string // of the member below at
 	bad  *error
+}
+
+// A place is where in a document a node is. It is spelt out only when something is wrong there.
+type place struct {
+	up   *place
+	name string
+}
+
+// String spells the place, cut and quoted.
+func (n node) String() string {
+	path := fmt.Sprintf("%.60q", n.name)
+	for p := n.at; p != nil && len(path) < 300; p = p.up {
+		path = fmt.Sprintf("%.60q.%s", p.name, path)
+	}
+	return path
 }
 
 func (n node) fail(format string, a ...any) {
 	if *n.bad == nil {
-		*n.bad = fmt.Errorf("%.200q: %s", n.path, fmt.Sprintf(format, a...))
+		*n.bad = fmt.Errorf("%s: %s", n, fmt.Sprintf(format, a...))
 	}
 }
+
+// below returns the place of what n holds.
+func (n node) below() *place { return &place{n.at, n.name} }
 
 // get returns the member, which is null where there is none.
 func (n node) get(name string) node {
@@ -193,48 +213,51 @@ func (n node) get(name string) node {
 	if !ok {
 		n.fail("not an object")
 	}
-	child := node{nil, n.path + "." + name, n.bad}
+	child := node{nil, n.below(), name, n.bad}
 	if i, ok := slices.BinarySearchFunc(o, name, func(f field, name string) int { return strings.Compare(f.name, name) }); ok {
 		child.v = o[i].v
 	}
 	return child
 }
 
-// members returns the members of an object, sorted by name. Null has none.
-func (n node) members() []member {
-	if n.v == nil {
-		return nil
-	}
+// members returns the members of an object, sorted by name, at most limit of them. Null has none.
+func (n node) members(limit int) iter.Seq2[string, node] {
 	o, ok := n.v.(object)
-	if !ok {
+	if n.v != nil && !ok {
 		n.fail("not an object")
 	}
-	all := make([]member, 0, len(o))
-	for _, f := range o {
-		all = append(all, member{f.name, node{f.v, n.path + "." + f.name, n.bad}})
+	if len(o) > limit {
+		n.fail("more than %d members", limit)
+		o = nil
 	}
-	return all
+	at := n.below()
+	return func(yield func(string, node) bool) {
+		for _, f := range o {
+			if !yield(f.name, node{f.v, at, f.name, n.bad}) {
+				return
+			}
+		}
+	}
 }
 
-type member struct {
-	name string
-	node
-}
-
-// list returns the elements of an array. Null has none.
-func (n node) list() []node {
-	if n.v == nil {
-		return nil
-	}
+// list returns the elements of an array, at most limit of them. Null has none.
+func (n node) list(limit int) iter.Seq[node] {
 	l, ok := n.v.([]any)
-	if !ok {
+	if n.v != nil && !ok {
 		n.fail("not an array")
 	}
-	all := make([]node, 0, len(l))
-	for i, v := range l {
-		all = append(all, node{v, n.path + "[" + strconv.Itoa(i) + "]", n.bad})
+	if len(l) > limit {
+		n.fail("more than %d elements", limit)
+		l = nil
 	}
-	return all
+	at := n.below()
+	return func(yield func(node) bool) {
+		for _, v := range l {
+			if !yield(node{v, at, "[]", n.bad}) {
+				return
+			}
+		}
+	}
 }
 
 func (n node) str() string {

@@ -91,7 +91,7 @@ func FuzzDocument(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if r, err := parseRoot("127.0.0.1:25500/dct/released", raw); err == nil {
-			r.ends(fixtureTime)
+			r.span()
 			Pin{TOFU: true}.matches(r, fixtureTime)
 		}
 		parseTimestamp(raw)

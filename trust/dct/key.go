@@ -1,6 +1,7 @@
 package dct
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -15,6 +16,13 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+)
+
+// Limits on keys: bytes of one in base64, certificates of one, bits of one of RSA.
+const (
+	maxKey   = 32 << 10
+	maxCerts = 8
+	maxRSA   = 8192
 )
 
 // A key is one public key of a keys object. One that cannot verify anything, because its type is unknown or its
@@ -39,21 +47,21 @@ func keyID(keytype, public string) string {
 // parseKeys reads a keys object.
 func parseKeys(n node) map[string]*key {
 	keys := make(map[string]*key)
-	for _, m := range n.members() {
+	for name, m := range n.members(maxKeys) {
 		keytype, keyval := m.get("keytype").str(), m.get("keyval")
 		public := keyval.get("public").str()
 		if keyval.get("private").v != nil {
 			keyval.fail("holds a private key")
 		}
 		// DCT: section 2.4, a key under another key's id is an attack or a broken document.
-		if id := keyID(keytype, public); id != m.name {
+		if id := keyID(keytype, public); id != name {
 			m.fail("key has id %s", id)
 		}
-		k := &key{id: m.name, canonical: m.name}
+		k := &key{id: name, canonical: name}
 		if err := k.parse(keytype, public); err != nil {
 			k.public, k.certs = nil, nil
 		}
-		keys[m.name] = k
+		keys[name] = k
 	}
 	return keys
 }
@@ -62,6 +70,9 @@ func parseKeys(n node) map[string]*key {
 //
 // DCT: W8, the algorithm follows from the key's type; weak keys verify nothing.
 func (k *key) parse(keytype, public string) error {
+	if len(public) > maxKey {
+		return errors.New("key is too large")
+	}
 	data, err := base64.StdEncoding.DecodeString(public)
 	if err != nil {
 		return err
@@ -98,20 +109,21 @@ func strong(base string, public crypto.PublicKey) error {
 			return nil
 		}
 	case *rsa.PublicKey:
-		if base == "rsa" && p.N.BitLen() >= 2048 && p.N.BitLen() <= 8192 {
+		if base == "rsa" && p.N.BitLen() >= 2048 && p.N.BitLen() <= maxRSA {
 			return nil
 		}
 	}
 	return errors.New("weak key, or not of its type")
 }
 
-// parseBundle reads a leaf certificate and intermediates. Signatures made with SHA-1 are refused.
+// parseBundle reads a leaf certificate and intermediates. Signatures made with SHA-1 are refused, and so are keys so large
+// that a check of one signature would take long.
 func parseBundle(data []byte) ([]*x509.Certificate, error) {
 	var certs []*x509.Certificate
-	for len(strings.TrimSpace(string(data))) > 0 {
+	for data = bytes.TrimSpace(data); len(data) > 0; data = bytes.TrimSpace(data) {
 		var block *pem.Block
-		if block, data = pem.Decode(data); block == nil || block.Type != "CERTIFICATE" {
-			return nil, errors.New("not a PEM certificate")
+		if block, data = pem.Decode(data); block == nil || block.Type != "CERTIFICATE" || len(certs) == maxCerts {
+			return nil, fmt.Errorf("not a PEM certificate, or more than %d", maxCerts)
 		}
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
@@ -120,6 +132,9 @@ func parseBundle(data []byte) ([]*x509.Certificate, error) {
 		switch c.SignatureAlgorithm {
 		case x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1, x509.MD5WithRSA, x509.MD2WithRSA:
 			return nil, fmt.Errorf("certificate signed with %s", c.SignatureAlgorithm)
+		}
+		if p, ok := c.PublicKey.(*rsa.PublicKey); ok && p.N.BitLen() > maxRSA {
+			return nil, errors.New("certificate with an RSA key that is too large")
 		}
 		certs = append(certs, c)
 	}

@@ -25,7 +25,9 @@ func (t *trusted) record(checked time.Time) state.Record {
 	add("timestamp.json", t.timestamp.raw)
 	add(t.timestamp.snapshot.name("snapshot"), t.snapshot.raw)
 	for _, role := range t.order {
-		add(t.snapshot.meta[role].name(role), t.roles[role].raw)
+		if info, ok := t.snapshot.meta[role]; ok {
+			add(info.name(role), t.roles[role].raw)
+		}
 	}
 	for role, d := range t.retired {
 		add(retiredPrefix+role+".json", d.raw)
@@ -45,21 +47,14 @@ func (k kept) Fetch(_ context.Context, file string, _ int64) ([]byte, error) {
 	return raw, nil
 }
 
-// restore verifies a record again, from the pin onwards. Only expiry is left to the decisions.
-func (v *verifier) restore(r *state.Record) (*trusted, error) {
+// restore verifies a record again, from what the pin allows onwards. Only expiry is left to the decisions.
+func (v *verifier) restore(ctx context.Context, r *state.Record, pin Pin) (*trusted, error) {
 	files := make(kept)
 	for _, f := range r.Files {
 		files[f.Name] = f.Data
 	}
-	u := update{gun: v.gun, pin: v.pin, src: files, now: v.f.o.Now(), kept: true}
-	if err := u.again(files); err != nil {
-		return nil, err
-	}
-	ctx := context.Background()
-	if err := u.head(ctx); err != nil {
-		return nil, err
-	}
-	if err := u.delegations(ctx); err != nil {
+	u := update{gun: v.gun, pin: pin, src: files, now: v.f.o.Now(), kept: true, heavy: v.f.heavy}
+	if err := u.again(ctx, files); err != nil {
 		return nil, err
 	}
 	u.next.retired = make(map[string]*document)
@@ -73,6 +68,12 @@ func (v *verifier) restore(r *state.Record) (*trusted, error) {
 			u.next.retired[role] = d
 		}
 	}
+	if err := u.head(ctx); err != nil {
+		return nil, err
+	}
+	if err := u.delegations(ctx); err != nil {
+		return nil, err
+	}
 	return &u.next, nil
 }
 
@@ -80,7 +81,7 @@ func (v *verifier) restore(r *state.Record) (*trusted, error) {
 // must follow the one before.
 //
 // DCT: W6, pins are enforced on every start.
-func (u *update) again(files kept) error {
+func (u *update) again(ctx context.Context, files kept) error {
 	var roots []*root
 	for name, raw := range files {
 		if !strings.HasSuffix(name, ".root.json") {
@@ -104,7 +105,7 @@ func (u *update) again(files kept) error {
 	if err := u.pin.matches(roots[first], u.now); err != nil {
 		return u.notPinned(roots[first], err)
 	}
-	roots[first].until = roots[first].ends(u.now)
+	roots[first].from, roots[first].until = roots[first].span()
 	u.next.roots = roots[first : first+1]
-	return u.walk(context.Background())
+	return u.walk(ctx)
 }

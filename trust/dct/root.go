@@ -17,8 +17,8 @@ type root struct {
 	roles map[string]authority
 	// gun is the name that the certificates of the root keys must be for.
 	gun string
-	// until is when the root ends, its certificates included. It is set when the root is accepted.
-	until time.Time
+	// from and until are the span in which the root holds, its certificates included. They are set when it is accepted.
+	from, until time.Time
 }
 
 // parseRoot reads a root file without believing it.
@@ -28,15 +28,16 @@ func parseRoot(gun string, raw []byte) (*root, error) {
 		return nil, err
 	}
 	r := &root{document: d, roles: make(map[string]authority), gun: gun}
-	list := d.signed.get("keys")
-	if len(list.members()) > maxKeys {
-		list.fail("more than %d keys", maxKeys)
-		return nil, d.finish()
-	}
-	keys := parseKeys(list)
+	keys := parseKeys(d.signed.get("keys"))
 	roles := d.signed.get("roles")
 	for _, role := range []string{"root", "timestamp", "snapshot", "targets"} {
-		r.roles[role] = parseAuthority(roles.get(role), keys)
+		n := roles.get(role)
+		a := parseAuthority(n, keys)
+		// DCT: W11. A delegation with too few keys is only unusable: "docker trust signer remove" of the last one leaves such.
+		if a.threshold > len(a.keys) {
+			n.fail("threshold %d of %d keys", a.threshold, len(a.keys))
+		}
+		r.roles[role] = a
 	}
 	return r, d.finish()
 }
@@ -99,26 +100,28 @@ func (r *root) follows(prev *root) error {
 	return r.selfSigned()
 }
 
-// ends returns when the root ends: at its own expiry, or earlier, when so many of the certificates that signed it have
-// ended that fewer are left than its threshold. A certificate from the future counts for nothing.
+// span returns from when to when the root holds: to its own expiry, or less, since as many of the certificates that signed
+// it must be valid as its threshold says.
 //
-// DCT: section 3.1 step 3, W14: with the root's certificates ends the trust in it.
-func (r *root) ends(now time.Time) time.Time {
-	var valid []time.Time
+// DCT: section 3.1 step 3, W14: with the root's certificates ends the trust in it; a day of a clock behind is forgiven.
+func (r *root) span() (from, until time.Time) {
+	var begins, ends []time.Time
 	for _, k := range r.leafs() {
-		if slices.Contains(r.signers, k.canonical) && !k.certs[0].NotBefore.After(now.Add(24*time.Hour)) {
-			valid = append(valid, k.certs[0].NotAfter)
+		if slices.Contains(r.signers, k.canonical) {
+			begins, ends = append(begins, k.certs[0].NotBefore), append(ends, k.certs[0].NotAfter)
 		}
 	}
-	slices.SortFunc(valid, func(a, b time.Time) int { return b.Compare(a) })
 	threshold := r.roles["root"].threshold
-	if len(valid) < threshold {
-		return time.Unix(0, 0)
+	if len(begins) < threshold {
+		return r.expires, time.Unix(0, 0) // nobody has accepted such a root
 	}
-	if last := valid[threshold-1]; last.Before(r.expires) {
-		return last.UTC()
+	slices.SortFunc(begins, time.Time.Compare)
+	slices.SortFunc(ends, time.Time.Compare)
+	from, until = begins[threshold-1].Add(-24*time.Hour), ends[len(ends)-threshold].UTC()
+	if r.expires.Before(until) {
+		until = r.expires
 	}
-	return r.expires
+	return from, until
 }
 
 // A Pin says which root may speak for a name. Exactly one of its fields is set.

@@ -1,6 +1,8 @@
 package dct
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"strings"
 	"time"
@@ -33,6 +35,9 @@ func mandatory(n node) fileinfo {
 	return f
 }
 
+// maxListed is how many files a snapshot may list: delegations that have gone stay listed.
+const maxListed = 16 << 10
+
 // A snapshot is a parsed snapshot file: the current file of every role.
 type snapshot struct {
 	*document
@@ -45,9 +50,9 @@ func parseSnapshot(raw []byte) (*snapshot, error) {
 		return nil, err
 	}
 	s := &snapshot{document: d, meta: make(map[string]fileinfo)}
-	for _, m := range d.signed.get("meta").members() {
-		if m.name == "root" || m.name == "targets" || delegation(m.name) {
-			s.meta[m.name] = mandatory(m.node)
+	for name, n := range d.signed.get("meta").members(maxListed) {
+		if name == "root" || name == "targets" || delegation(name) {
+			s.meta[name] = mandatory(n)
 		}
 	}
 	for _, role := range []string{"root", "targets"} {
@@ -91,17 +96,26 @@ func parseTargets(role string, raw []byte) (*targets, error) {
 		return nil, err
 	}
 	t := &targets{document: d, entries: make(map[string]entry)}
-	for _, m := range d.signed.get("targets").members() {
-		f := parseFileinfo(m.node)
-		e := entry{length: f.length}
-		// DCT: section 4.1, only a sha256 makes an entry usable.
-		if sum := f.hashes["sha256"]; sum != nil {
-			e.digest = digest.NewDigestFromBytes(digest.SHA256, sum)
-		}
-		t.entries[m.name] = e
+	for name, n := range d.signed.get("targets").members(maxEntries) {
+		t.entries[name] = parseEntry(n)
 	}
 	t.children = parseDelegations(role, d.signed.get("delegations"))
 	return t, d.finish()
+}
+
+// parseEntry reads what a name means. What a signer wrote that cannot be used spoils the entry, not the file.
+//
+// DCT: section 4.1, only a sha256 makes an entry usable; W10, the length is whatever the signer wrote.
+func parseEntry(n node) entry {
+	length, _ := n.get("length").v.(int64)
+	e := entry{length: max(0, length)}
+	for name, h := range n.get("hashes").members(maxHashes) {
+		text, _ := h.v.(string)
+		if sum, err := base64.StdEncoding.DecodeString(text); err == nil && name == "sha256" && len(sum) == sha256.Size {
+			e.digest = digest.NewDigestFromBytes(digest.SHA256, sum)
+		}
+	}
+	return e
 }
 
 // parseDelegations reads the delegations of a role.
@@ -111,15 +125,10 @@ func parseDelegations(parent string, n node) []child {
 	if n.v == nil {
 		return nil
 	}
-	list := n.get("keys")
-	if len(list.members()) > maxKeys {
-		list.fail("more than %d keys", maxKeys)
-		return nil
-	}
-	keys := parseKeys(list)
+	keys := parseKeys(n.get("keys"))
 	var children []child
 	seen := make(map[string]bool)
-	for _, r := range n.get("roles").list() {
+	for r := range n.get("roles").list(maxRoles) {
 		c := child{role: r.get("name").str(), by: parseAuthority(r, keys)}
 		last, direct := strings.CutPrefix(c.role, parent+"/")
 		if !delegation(c.role) || !direct || strings.Contains(last, "/") {
@@ -129,13 +138,10 @@ func parseDelegations(parent string, n node) []child {
 			r.fail("role %.80q twice", c.role)
 		}
 		seen[c.role] = true
-		for _, p := range r.get("paths").list() {
+		for p := range r.get("paths").list(maxPaths) {
 			c.paths = append(c.paths, p.str())
 		}
 		children = append(children, c)
-	}
-	if len(children) > maxRoles {
-		n.fail("more than %d roles", maxRoles)
 	}
 	return children
 }

@@ -74,16 +74,6 @@ func wantType(role string) string {
 	return "Targets"
 }
 
-// listed tells whether a role had a file in what was verified before.
-func (t *trusted) listed(role string) bool {
-	if t == nil {
-		return false
-	}
-	_, now := t.snapshot.meta[role]
-	_, before := t.retired[role]
-	return now || before
-}
-
 // versions returns the files in force; the first four are those on which every answer rests.
 func (t *trusted) versions() []trust.RoleVersion {
 	r, targets := t.root(), t.roles["targets"]
@@ -123,19 +113,19 @@ func (t *trusted) flatten(checked time.Time) *trust.Snapshot {
 	for _, r := range t.releases() {
 		s.Guards = append(s.Guards, trust.Guard{Role: r.role, Covers: r.covers, Refusal: r.refusal, Expires: r.until})
 	}
-	s.Size = t.size(len(s.Entries))
+	// An estimate: the files, what they are parsed into, and the flat form.
+	s.Size = 4*t.bytes() + 512*int64(len(s.Entries))
 	return s
 }
 
-// size estimates the memory that the files and their snapshot take.
-func (t *trusted) size(entries int) int64 {
-	n := int64(entries) * 512
+// bytes returns how many bytes the files have.
+func (t *trusted) bytes() int64 {
+	n := int64(len(t.timestamp.raw) + len(t.snapshot.raw))
 	for _, r := range t.roots {
-		n += 2 * int64(len(r.raw))
+		n += int64(len(r.raw))
 	}
-	n += 2 * int64(len(t.timestamp.raw)+len(t.snapshot.raw))
 	for _, r := range t.roles {
-		n += 4 * int64(len(r.raw))
+		n += int64(len(r.raw))
 	}
 	for _, d := range t.retired {
 		n += int64(len(d.raw))

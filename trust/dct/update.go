@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/tagwarden/tagwarden/trust"
+	"golang.org/x/sync/semaphore"
 )
 
 // maxRotations bounds how many roots one update walks.
@@ -20,17 +23,21 @@ type update struct {
 	pin  Pin
 	src  trust.Source
 	prev *trusted // nil: nothing was verified before
-	now  time.Time
+	// floors are what no file may be older than: prev, or what was verified under another pin.
+	floors *trusted
+	now    time.Time
 	// probe asks for a newer root even where nothing hints at one.
 	probe bool
 	// kept tells that src is what was verified and kept before: it may have expired since.
 	kept bool
+	// heavy bounds the bytes that are parsed at the same time, by all updates.
+	heavy *semaphore.Weighted
 
 	next    trusted
 	fetched int64
 }
 
-// maxUpdate bounds the bytes that one update takes from a source.
+// maxUpdate bounds the bytes of all files that belong together, and of those that one update fetches.
 const maxUpdate = 64 << 20
 
 // fetch gets a file. A file that verified data names must be there; want says so.
@@ -40,7 +47,7 @@ func (u *update) fetch(ctx context.Context, file string, limit int64) ([]byte, e
 	switch {
 	case err == nil:
 		// PRODUCT: invariant 9, bounded.
-		if u.fetched += int64(len(raw)); u.fetched > maxUpdate || int64(len(raw)) > limit {
+		if u.fetched += int64(len(raw)); !u.kept && (u.fetched > maxUpdate || int64(len(raw)) > limit) {
 			return nil, invalid(file, fmt.Errorf("more than %d bytes, or more than %d in all", limit, maxUpdate))
 		}
 		return raw, nil
@@ -69,10 +76,11 @@ func (u *update) run(ctx context.Context) (*trusted, error) {
 	if err != nil && mayBeRotated(err) {
 		// DCT: section 3 step 3, W5: what does not fit the known root may fit a newer one. A walk that finds none leaves
 		// the first error to stand.
-		if werr := u.walk(ctx); werr != nil {
+		werr := u.walk(ctx)
+		switch {
+		case werr != nil && trust.ReasonOf(werr) != trust.SourceUnreachable:
 			return nil, werr
-		}
-		if u.next.root().version > known {
+		case u.next.root().version > known:
 			err = u.head(ctx)
 		}
 	}
@@ -86,6 +94,10 @@ func (u *update) run(ctx context.Context) (*trusted, error) {
 		return nil, err
 	}
 	u.retire()
+	// What is taken must be fit to be kept and loaded again.
+	if n := u.next.bytes(); n > maxUpdate {
+		return nil, invalid("targets", fmt.Errorf("%d bytes in all files, more than %d", n, maxUpdate))
+	}
 	return &u.next, nil
 }
 
@@ -115,28 +127,29 @@ func (u *update) anchor(ctx context.Context) error {
 	err = u.pin.matches(newest, u.now)
 	if err == nil {
 		u.next.roots = []*root{newest}
-		newest.until = newest.ends(u.now)
+		newest.from, newest.until = newest.span()
 		return u.walk(ctx)
 	}
-	if !errors.Is(err, errPin) || newest.version == 1 || u.pin.CA != nil {
+	// A root that is signed by too few of the pinned keys may follow one that is signed by enough.
+	if !errors.Is(err, errPin) && trust.ReasonOf(err) != trust.ThresholdNotMet || newest.version == 1 || u.pin.CA != nil {
 		return u.notPinned(newest, err)
 	}
 	// PRODUCT: section 8, a pin on an older root walks 1.root.json onwards until one matches, then forward.
 	for n := int64(1); n < min(newest.version, maxRotations); n++ {
-		r, err := u.version(ctx, n)
-		if errors.Is(err, fs.ErrNotExist) {
+		r, verr := u.version(ctx, n)
+		if errors.Is(verr, fs.ErrNotExist) {
 			break
 		}
-		if err != nil {
-			return err
+		if verr != nil {
+			return verr
 		}
 		if u.pin.matches(r, u.now) == nil {
 			u.next.roots = []*root{r}
-			r.until = r.ends(u.now)
+			r.from, r.until = r.span()
 			return u.reach(ctx, newest)
 		}
 	}
-	return u.notPinned(newest, errPin)
+	return u.notPinned(newest, err)
 }
 
 // reach walks to the newest root, which the source itself says it has.
@@ -155,9 +168,9 @@ func (u *update) notPinned(r *root, err error) error {
 	if !errors.Is(err, errPin) {
 		return err
 	}
-	var keys []string
-	for id := range r.leafs() {
-		keys = append(keys, id)
+	keys := slices.Sorted(maps.Keys(r.leafs()))
+	if len(keys) > 4 {
+		keys = append(keys[:4], "...")
 	}
 	return &trust.Refusal{Reason: trust.RootNotPinned, Text: fmt.Sprintf("root v%d of %s with keys %v does not match %s", r.version, u.gun, keys, u.pin)}
 }
@@ -181,7 +194,7 @@ func (u *update) version(ctx context.Context, n int64) (*root, error) {
 func (u *update) walk(ctx context.Context) error {
 	// A copy, so that what was verified before is not changed through the shared array.
 	roots := append([]*root(nil), u.next.roots...)
-	for range maxRotations {
+	for steps := 0; steps < maxRotations || u.kept; steps++ {
 		last := roots[len(roots)-1]
 		r, err := u.version(ctx, last.version+1)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -197,7 +210,7 @@ func (u *update) walk(ctx context.Context) error {
 		if u.pin.CA != nil && u.pin.matches(r, u.now) != nil {
 			return &trust.Refusal{Reason: trust.RootNotPinned, Text: fmt.Sprintf("root v%d of %s does not chain to %s", r.version, u.gun, u.pin)}
 		}
-		r.until = r.ends(u.now)
+		r.from, r.until = r.span()
 		roots = append(roots, r)
 	}
 	return &trust.Refusal{Reason: trust.MetadataInvalid, Text: fmt.Sprintf("more than %d roots to walk", maxRotations)}
@@ -225,6 +238,9 @@ func (u *update) head(ctx context.Context) error {
 	}
 	if err := u.current(root.document, root.until); err != nil {
 		return err
+	}
+	if u.now.Before(root.from) && !u.kept {
+		return &trust.Refusal{Reason: trust.ClockBehind, Text: fmt.Sprintf("the clock says %s, before the certificates of root v%d begin on %s", u.now.UTC().Format(time.RFC3339), root.version, root.from.UTC().Format(time.RFC3339))}
 	}
 	// DCT: section 1.5, an unchanged timestamp means that everything is unchanged.
 	if u.prev != nil && ts.sum == u.prev.timestamp.sum && root == u.prev.root() {
@@ -267,7 +283,7 @@ func (u *update) accept(d *document, by authority) error {
 	if err := by.verify(d); err != nil {
 		return err
 	}
-	return u.prev.floor(d, by)
+	return u.floors.floor(d, by)
 }
 
 // current checks that a top-level file has not expired.

@@ -1,6 +1,7 @@
 package dct
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
@@ -15,10 +16,9 @@ import (
 	"github.com/tagwarden/tagwarden/trust/trusttest"
 )
 
-func decodeB64(t *testing.T, s string) []byte {
-	t.Helper()
+func decodeB64(t testing.TB, s string) []byte {
 	b, err := base64.StdEncoding.DecodeString(s)
-	if err != nil {
+	if err != nil && t != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -52,6 +52,7 @@ func TestWarm(t *testing.T) {
 			n.Publish()
 		}, trust.MetadataRollback, good},
 		{"releases leaves the snapshot", func(n *trusttest.Notary, _ map[string][]byte) { n.Delegations[0].Hidden = true; n.Next() }, trust.MetadataRollback, good},
+		{"releases leaves the snapshot while its parent changes", func(n *trusttest.Notary, _ map[string][]byte) { n.Delegations[0].Hidden = true; n.Next(n.Targets) }, "", "metadata_rollback"},
 		{"repository vanishes", func(n *trusttest.Notary, _ map[string][]byte) { n.Serve(nil) }, trust.NoTrustData, good},
 		{"source goes down", func(n *trusttest.Notary, _ map[string][]byte) { n.Fail(errors.New("down")) }, trust.SourceUnreachable, good},
 		{"timestamp expired when it came", func(n *trusttest.Notary, _ map[string][]byte) {
@@ -217,10 +218,16 @@ func TestRetiredRoleKeepsItsFloor(t *testing.T) {
 	if err := refresh(); trust.ReasonOf(err) != trust.MetadataRollback {
 		t.Errorf("came back at v4 after v5: %v", err)
 	}
+	// A client that holds the snapshot key drops what was removed, and lists it again when it is signed for.
 	bob.Hidden = true
 	n.Next()
-	if err := refresh(); trust.ReasonOf(err) != trust.MetadataRollback {
+	if err := refresh(); err != nil {
 		t.Errorf("came back without a file: %v", err)
+	}
+	bob.Hidden = false
+	n.Next()
+	if err := refresh(); trust.ReasonOf(err) != trust.MetadataRollback {
+		t.Errorf("came back at v4 after v5, by way of none: %v", err)
 	}
 	bob.Version, bob.Hidden = 6, false
 	n.Next()
@@ -323,6 +330,9 @@ func TestChangedPinIsEnforcedOnWhatWasKept(t *testing.T) {
 	w.pin = Pin{Keys: []string{trusttest.NewKey(trusttest.ECDSA).ID()}}
 	if s, err := w.open().Load(t.Context()); s != nil || err != nil {
 		t.Errorf("state under another pin was loaded: %v, %v", s, err)
+	}
+	if !slices.ContainsFunc(w.events, func(e trust.Event) bool { return e.Kind == trust.EventPinChanged }) {
+		t.Errorf("events %v", w.events)
 	}
 	if _, err := w.open().Refresh(t.Context()); trust.ReasonOf(err) != trust.RootNotPinned {
 		t.Errorf("%v, want root_not_pinned", err)
@@ -452,5 +462,113 @@ func TestExpiryIsLeftToDecisions(t *testing.T) {
 	}
 	if got := verdict(w, s, "v1"); got != "metadata_expired" {
 		t.Errorf("v1 is %s", got)
+	}
+}
+
+// TestChangedPinKeepsTheFloors: DCT W4, what was seen under another pin is what nothing may be older than.
+func TestChangedPinKeepsTheFloors(t *testing.T) {
+	n := newRepo()
+	n.Publish()
+	w := rig(t, n, pinOf(n))
+	n.RotateRoot(fixtureTime)
+	n.Publish()
+	old := n.Files()
+	n.Next(n.Targets, n.Delegations[0])
+	if _, err := w.open().Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.pin = pinOf(n)
+	// The history begins before the pinned root: the files alone say the same as before.
+	if _, err := w.open().Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	other := trusttest.NewCertKey(trusttest.ECDSA, gun, fixtureTime)
+	previous := n.Root.Keys
+	n.Root.Keys, n.Root.Version = []*trusttest.Key{other}, n.Root.Version+1
+	n.Root.Signers = append([]*trusttest.Key{other}, previous...)
+	w.pin = Pin{Keys: []string{other.ID()}}
+	root := n.Root.Version
+	n.Timestamp.Version, n.Snapshot.Version, n.Targets.Version, n.Delegations[0].Version = 1, 1, 1, 1
+	n.Publish()
+	if _, err := w.open().Refresh(t.Context()); trust.ReasonOf(err) != trust.MetadataRollback {
+		t.Errorf("root v%d under its own pin, with everything else from before (%d files): %v", root, len(old), err)
+	}
+}
+
+// TestClockThatWasWrongAtTheStart: it refuses while it is wrong, and no longer.
+func TestClockThatWasWrongAtTheStart(t *testing.T) {
+	n := newRepo()
+	n.Publish()
+	w := rig(t, n, pinOf(n))
+	if _, err := w.open().Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.now = fixtureTime.AddDate(-3, 0, 0)
+	v := w.open()
+	if _, err := v.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Refresh(t.Context()); trust.ReasonOf(err) != trust.ClockBehind {
+		t.Errorf("%v, want clock_behind", err)
+	}
+	w.now = fixtureTime
+	if s, err := v.Refresh(t.Context()); err != nil || verdict(w, s, "v1") != "sha256:"+sha("good") {
+		t.Errorf("the clock is right again: %v", err)
+	}
+}
+
+// TestWalkDoesNotHideTheAttack: what failed verification is the reason, whatever becomes of the walk.
+func TestWalkDoesNotHideTheAttack(t *testing.T) {
+	n := newRepo()
+	n.Publish()
+	w := rig(t, n, pinOf(n))
+	v := w.open()
+	if _, err := v.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	n.Timestamp.Tamper = spoilSignature
+	n.Next()
+	inner := w.source
+	w.source = fetch(func(ctx context.Context, file string, limit int64) ([]byte, error) {
+		if file == "2.root.json" {
+			return nil, errors.New("500")
+		}
+		return inner.Fetch(ctx, file, limit)
+	})
+	if _, err := v.Refresh(t.Context()); trust.ReasonOf(err) != trust.SignatureInvalid {
+		t.Errorf("%v, want signature_invalid", err)
+	}
+}
+
+// TestPinOfOneOfTwoRootKeys: a newest root that needs more than the pinned keys may follow one that does not.
+func TestPinOfOneOfTwoRootKeys(t *testing.T) {
+	n := newRepo()
+	n.Publish()
+	pin := pinOf(n)
+	n.Root.Keys = append(slices.Clone(n.Root.Keys), trusttest.NewCertKey(trusttest.ECDSA, gun, fixtureTime))
+	n.Root.Threshold, n.Root.Version = 2, 2
+	n.Next()
+	if _, err := rig(t, n, pin).open().Refresh(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNameWithoutPin: nothing in the config allows any root, and nobody is asked for one.
+func TestNameWithoutPin(t *testing.T) {
+	n := newRepo()
+	n.Publish()
+	f, err := New(Options{
+		Source: "fixtures", GUN: "{name}", State: rig(t, n, Pin{}).store, Now: func() time.Time { return fixtureTime },
+		Fetcher: func(string) trust.Source { return n }, Observe: func(trust.Event) {},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := f.Open(gun)
+	if s, err := v.Load(t.Context()); s != nil || err != nil {
+		t.Errorf("%v, %v", s, err)
+	}
+	if _, err := v.Refresh(t.Context()); trust.ReasonOf(err) != trust.RootNotPinned || !errors.Is(err, trust.ErrNoPin) || len(n.Asked()) > 0 {
+		t.Errorf("%v", err)
 	}
 }
