@@ -26,11 +26,13 @@ type format struct {
 
 	refreshes, loads atomic.Int64
 	opened           atomic.Int64
+	flying           sync.Map     // names of collections whose refresh is under way
+	doubles          atomic.Int64 // refreshes of one collection by two verifiers at the same time
 }
 
 func (f *format) Locate(n trust.Name) (string, string) { return n.Repository, n.Tag }
 func (f *format) Tag(_, target string) (string, bool)  { return target, true }
-func (f *format) Open(string) trust.Verifier           { f.opened.Add(1); return &verifier{f: f} }
+func (f *format) Open(name string) trust.Verifier      { f.opened.Add(1); return &verifier{f, name} }
 func (f *format) set(s *trust.Snapshot, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -39,7 +41,7 @@ func (f *format) set(s *trust.Snapshot, err error) {
 
 type verifier struct {
 	f    *format
-	busy atomic.Bool
+	name string
 }
 
 func (v *verifier) Load(context.Context) (*trust.Snapshot, error) {
@@ -50,10 +52,10 @@ func (v *verifier) Load(context.Context) (*trust.Snapshot, error) {
 }
 
 func (v *verifier) Refresh(ctx context.Context) (*trust.Snapshot, error) {
-	if !v.busy.CompareAndSwap(false, true) {
-		panic("two refreshes of one verifier at the same time")
+	if _, under := v.f.flying.LoadOrStore(v.name, true); under {
+		v.f.doubles.Add(1)
 	}
-	defer v.busy.Store(false)
+	defer v.f.flying.Delete(v.name)
 	v.f.refreshes.Add(1)
 	began := time.Now()
 	if d := v.f.takes.Load(); d > 0 {
@@ -239,6 +241,46 @@ func TestRefreshFails(t *testing.T) {
 	}
 }
 
+// TestNothingVanishedThatNeverWas: a repository without trust data is no event.
+func TestNothingVanishedThatNeverWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &format{err: &trust.Refusal{Reason: trust.NoTrustData, Text: "x"}}
+		var events []trust.EventKind
+		c := trust.NewCollections(trust.CollectionsOptions{Format: f, Memory: 1 << 20, Observe: func(e trust.Event) { events = append(events, e.Kind) }})
+		defer c.Close()
+		if _, err := c.Resolve(t.Context(), name, time.Minute); trust.ReasonOf(err) != trust.NoTrustData {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if len(events) != 1 || events[0] != trust.EventRefresh {
+			t.Errorf("events %v", events)
+		}
+	})
+}
+
+// TestEvictionWhileWaiting: who waited for a collection gets its answer, whatever has been closed since.
+func TestEvictionWhileWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &format{snapshot: snapshotAt(time.Time{}, 1)}
+		f.snapshot.Expires, f.snapshot.Size = time.Now().Add(time.Hour), 1<<20
+		f.takes.Store(int64(time.Second))
+		c := trust.NewCollections(trust.CollectionsOptions{Format: f, Memory: 1 << 20}) // for one
+		defer c.Close()
+		var failed atomic.Int64
+		for i := range 64 {
+			go func() {
+				if _, err := c.Resolve(t.Context(), trust.Name{Repository: fmt.Sprintf("r.example/%d", i), Tag: "t0"}, time.Minute); err != nil {
+					failed.Add(1)
+				}
+			}()
+		}
+		time.Sleep(time.Minute)
+		if n := failed.Load(); n != 0 {
+			t.Errorf("%d of 64 were refused", n)
+		}
+	})
+}
+
 // TestStateThatCannotBeReadRefuses: it is not taken for state that never was.
 func TestStateThatCannotBeReadRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -283,12 +325,16 @@ func TestMemoryIsBounded(t *testing.T) {
 		if n := f.opened.Load(); n != 12 {
 			t.Errorf("%d opened, want 12", n)
 		}
-		// A hundred at once, in a memory for ten: the verifiers panic if one is opened twice under way.
+		// A hundred at once, in a memory for ten: none that is under way is opened a second time.
 		f.takes.Store(int64(time.Second))
 		for i := range 100 {
-			go c.Resolve(t.Context(), trust.Name{Repository: fmt.Sprintf("r.example/%d", i%20), Tag: "t0"}, 0)
+			go c.Resolve(t.Context(), trust.Name{Repository: fmt.Sprintf("r.example/%d", i%20), Tag: "t0"}, -1)
+			time.Sleep(10 * time.Millisecond)
 		}
 		time.Sleep(time.Minute)
+		if n := f.doubles.Load(); n != 0 {
+			t.Errorf("%d refreshes of a collection that was under way", n)
+		}
 	})
 }
 
