@@ -325,9 +325,9 @@ func TestMemoryIsBounded(t *testing.T) {
 		if n := f.opened.Load(); n != 12 {
 			t.Errorf("%d opened, want 12", n)
 		}
-		// A hundred at once, in a memory for ten: none that is under way is opened a second time.
+		// Twenty, each of which is being refreshed nearly always, in a memory for ten: none that is under way is opened a second time.
 		f.takes.Store(int64(time.Second))
-		for i := range 100 {
+		for i := range 400 {
 			go c.Resolve(t.Context(), trust.Name{Repository: fmt.Sprintf("r.example/%d", i%20), Tag: "t0"}, -1)
 			time.Sleep(10 * time.Millisecond)
 		}

@@ -157,6 +157,11 @@ func TestCold(t *testing.T) {
 		{"root certificate for another name", func(n *trusttest.Notary) {
 			n.Root.Keys = []*trusttest.Key{n.Root.Keys[0].Certify(trusttest.Template("r.example/team/other", fixtureTime), nil, nil)}
 		}, "root_not_pinned"},
+		{"root certificate of a CA", func(n *trusttest.Notary) {
+			tmpl := trusttest.Template(gun, fixtureTime)
+			tmpl.IsCA = true
+			n.Root.Keys = []*trusttest.Key{n.Root.Keys[0].Certify(tmpl, nil, nil)}
+		}, "root_not_pinned"},
 		{"root certificate with a star", func(n *trusttest.Notary) {
 			n.Root.Keys = []*trusttest.Key{n.Root.Keys[0].Certify(trusttest.Template("r.example/team/*", fixtureTime), nil, nil)}
 		}, v1},

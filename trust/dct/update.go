@@ -176,6 +176,8 @@ func (u *update) notPinned(r *root, err error) error {
 }
 
 // version fetches and parses the root of exactly version n. The error is fs.ErrNotExist where there is none.
+//
+// DCT: W5, exact versions.
 func (u *update) version(ctx context.Context, n int64) (*root, error) {
 	raw, err := u.fetch(ctx, fmt.Sprintf("%d.root.json", n), maxRoot)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tagwarden/tagwarden/trust"
+	"github.com/tagwarden/tagwarden/trust/state"
 	"github.com/tagwarden/tagwarden/trust/trusttest"
 )
 
@@ -570,5 +571,63 @@ func TestNameWithoutPin(t *testing.T) {
 	}
 	if _, err := v.Refresh(t.Context()); trust.ReasonOf(err) != trust.RootNotPinned || !errors.Is(err, trust.ErrNoPin) || len(n.Asked()) > 0 {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestClaims: what counts as a role's word, and until when.
+func TestClaims(t *testing.T) {
+	n := newRepo()
+	n.Delegate("targets/bob", "").Sign("v1", "good")
+	n.Delegate("targets/carol", "x/").Sign("v1", "good")
+	a := n.Delegate("targets/a", "")
+	a.Expires = fixtureTime.Add(time.Hour)
+	n.Delegate("targets/a/b", "").Sign("v1", "good")
+	n.Publish()
+	s, err := rig(t, n, pinOf(n)).open().Refresh(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]trust.Claim)
+	for _, c := range s.Lookup("v1").Claims {
+		got[c.Signer] = c
+	}
+	if len(got) != 4 || got["carol"].Role != "" {
+		t.Errorf("claims %v: carol may not speak for v1", got)
+	}
+	if c := got["bob"]; c.Role != "targets/bob" || c.Released || !slices.Equal(c.Keys, []string{n.Delegations[1].Keys[0].Canonical()}) {
+		t.Errorf("bob: %+v", c)
+	}
+	if c := got["a/b"]; !c.Expires.Equal(a.Expires) {
+		t.Errorf("a/b holds until %v, and a only until %v", c.Expires, a.Expires)
+	}
+	if c := got["releases"]; !c.Released {
+		t.Errorf("releases: %+v", c)
+	}
+}
+
+// TestKeptFilesAreVerifiedAgain: PRODUCT invariant 6, a right checksum is no signature.
+func TestKeptFilesAreVerifiedAgain(t *testing.T) {
+	n := newRepo()
+	n.Publish()
+	genuine := rig(t, n, pinOf(n))
+	if _, err := genuine.open().Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	record, err := genuine.store.Collection("fixtures", gun).Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, file := range record.Files {
+		for what, data := range map[string][]byte{"spoilt": spoilSignature(file.Data), "empty": nil} {
+			w := rig(t, n, pinOf(n))
+			spoilt := state.Record{Checked: record.Checked, Files: slices.Clone(record.Files)}
+			spoilt.Files[i].Data = data
+			if err := w.store.Collection("fixtures", gun).Save(spoilt); err != nil {
+				t.Fatal(err)
+			}
+			if s, err := w.open().Load(t.Context()); s != nil || err != nil || len(w.events) != 1 || w.events[0].Kind != trust.EventStateDamaged {
+				t.Errorf("%s %s: %v, %v, events %v", file.Name, what, s != nil, err, w.events)
+			}
+		}
 	}
 }
