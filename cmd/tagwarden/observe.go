@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"io"
 
 	"github.com/tagwarden/tagwarden/cache"
@@ -24,6 +23,7 @@ func newLog(w io.Writer) *zap.Logger {
 type observer struct {
 	log     *zap.Logger
 	metrics *admin.Metrics
+	hush    *hush
 }
 
 // trust observes refreshes and the security events of trust data.
@@ -32,14 +32,21 @@ func (o *observer) trust(e trust.Event) {
 	fields := []zap.Field{zap.String("source", e.Source), zap.String("collection", e.Collection), zap.Error(e.Err)}
 	switch {
 	case e.Kind != trust.EventRefresh:
-		o.log.Warn("security event", append(fields, zap.String("kind", string(e.Kind)))...)
+		o.say("security event", string(e.Kind), e.Source, fields...)
 	case e.Err != nil:
-		o.log.Warn("refresh failed", append(fields, zap.String("reason", string(trust.ReasonOf(e.Err))))...)
+		o.say("refresh failed", string(trust.ReasonOf(e.Err)), e.Source, fields...)
 	case e.Changed:
 		for _, v := range e.Versions {
 			fields = append(fields, zap.Int64(v.Role, v.Version))
 		}
 		o.log.Info("trust data changed", fields...)
+	}
+}
+
+// say logs a warning of a kind about one part, once a minute.
+func (o *observer) say(message, kind, part string, fields ...zap.Field) {
+	if held, ok := o.hush.pass(message + " " + kind + " " + part); ok {
+		o.log.Warn(message, append(fields, zap.String("kind", kind), zap.Int("held_back", held))...)
 	}
 }
 
@@ -51,7 +58,7 @@ func (o *observer) state(source, collection string, err error) {
 
 // cache observes what happens in the content store.
 func (o *observer) cache(e cache.Event) {
-	o.log.Warn("cache", zap.String("kind", string(e.Kind)), zap.String("digest", e.Digest.String()), zap.Error(e.Err))
+	o.say("cache", string(e.Kind), "", zap.String("digest", e.Digest.String()), zap.Error(e.Err))
 	if e.Kind == cache.Damaged {
 		o.metrics.Security("cache_damaged")
 	}
@@ -86,6 +93,6 @@ func (o *observer) proxy(e proxy.Event) {
 		o.metrics.Cache(e.Op, e.Kind == proxy.Hit)
 	default:
 		o.metrics.Security(string(e.Kind))
-		o.log.Warn("security event", zap.String("kind", string(e.Kind)), zap.Error(errors.Join(e.Err)))
+		o.say("security event", string(e.Kind), e.Op, zap.Error(e.Err))
 	}
 }

@@ -51,7 +51,7 @@ func serveCommand(file *string) *cobra.Command {
 // serve runs the gateway until ctx ends, and then lets what is under way finish.
 func serve(ctx context.Context, file string, cfg *config.Config, log *zap.Logger, stdout io.Writer) (err error) {
 	g := &gateway{file: file, log: log, newID: newIDs()}
-	g.o = &observer{log: log, metrics: admin.NewMetrics(admin.MetricsOptions{
+	g.o = &observer{log: log, hush: newHush(time.Now), metrics: admin.NewMetrics(admin.MetricsOptions{
 		Version: version, CacheBytes: func() int64 { return g.content.Stats().Bytes },
 	})}
 	if g.kept, err = openState(ctx, cfg, g.o.state); err != nil {
