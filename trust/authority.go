@@ -133,10 +133,13 @@ func (a *Authority) Tags(ctx context.Context, id, repository string) ([]string, 
 	return tags, d
 }
 
+// Find returns the rule that governs the repository, if one does.
+func (a *Authority) Find(repository string) (Rule, bool) { return a.rules.Find(repository) }
+
 // Open returns the rule of the repository if it lets tags mean what the registry says: under Audit and Exempt, as long as
 // the rule has not ended.
 func (a *Authority) Open(repository string) (Rule, bool) {
-	r, ok := a.rules.Find(repository)
+	r, ok := a.Find(repository)
 	return r, ok && (r.Mode == Audit || r.Mode == Exempt) && !r.ended(a.now())
 }
 

@@ -37,8 +37,9 @@ type trustHalf struct {
 // A source is one that was built, with what it was built from.
 type source struct {
 	*trust.Collections
-	cfg   config.Source
-	print [sha256.Size]byte // of the files that cfg names
+	format *dct.Format
+	cfg    config.Source
+	print  [sha256.Size]byte // of the files that cfg names
 }
 
 // close ends the refreshes.
@@ -90,6 +91,7 @@ func newSource(cfg *config.Config, name string, s config.Source, o trustOptions)
 	if err != nil {
 		return source{}, err
 	}
+	built.format = format
 	built.Collections = trust.NewCollections(trust.CollectionsOptions{
 		Source: name, Format: format, Memory: cfg.TrustMemory / int64(len(cfg.Sources)), Refresh: s.Refresh, Observe: o.observe,
 	})
