@@ -9,18 +9,22 @@ import (
 	"time"
 
 	"github.com/distribution/reference"
+	"github.com/oklog/ulid/v2"
+	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
+	"github.com/tagwarden/tagwarden/cache"
 	"github.com/tagwarden/tagwarden/config"
 	"github.com/tagwarden/tagwarden/proxy"
+	"github.com/tagwarden/tagwarden/proxy/upstream"
 	"github.com/tagwarden/tagwarden/trust"
 	"github.com/tagwarden/tagwarden/trust/state"
 )
 
 func explainCommand(file *string) *cobra.Command {
-	var output string
+	var output, admin string
 	c := &cobra.Command{
-		Use:   "explain IMAGE[:TAG|@DIGEST]",
-		Short: "Show the decision for one reference, every step of it, and how to mend a refusal",
+		Use:   "explain IMAGE[:TAG|@DIGEST]|DECISION",
+		Short: "Show the decision for one reference, or a past one by its id, every step of it, and how to mend a refusal",
 		Args:  exactly(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if output != "text" && output != "json" {
@@ -30,7 +34,15 @@ func explainCommand(file *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e, err := explain(c.Context(), cfg, args[0])
+			if id, err := ulid.ParseStrict(args[0]); err == nil {
+				return explainPast(cfg, id.String(), c.OutOrStdout())
+			}
+			var e explanation
+			if admin != "" {
+				e, err = askRunning(c.Context(), admin, args[0])
+			} else {
+				e, err = explainHere(c.Context(), cfg, args[0])
+			}
 			if err != nil {
 				return err
 			}
@@ -44,6 +56,7 @@ func explainCommand(file *string) *cobra.Command {
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	c.Flags().StringVar(&admin, "admin", "", "ask the running gateway whose admin port is at this `URL`")
 	return c
 }
 
@@ -51,6 +64,7 @@ func explainCommand(file *string) *cobra.Command {
 type explanation struct {
 	Image    string        `json:"image"`
 	Rule     string        `json:"rule"`
+	Why      string        `json:"why"` // the rule won
 	Mode     string        `json:"mode"`
 	Source   string        `json:"source"`
 	Checked  *time.Time    `json:"checked"`
@@ -60,6 +74,8 @@ type explanation struct {
 	Reason   string        `json:"reason"`
 	Digest   string        `json:"digest"`
 	Message  string        `json:"message"`
+	Upstream string        `json:"upstream"` // what the registry has under the tag now, or why that is not known
+	Cached   bool          `json:"cached"`   // the digest is in the cache
 }
 
 type roleVersion struct {
@@ -75,20 +91,15 @@ type claim struct {
 	Released bool     `json:"released"`
 }
 
-// explain decides one reference as the gateway would, from the kept trust data and the source, and keeps nothing.
-func explain(ctx context.Context, cfg *config.Config, image string) (explanation, error) {
-	named, err := reference.ParseNormalizedNamed(image)
-	if err != nil {
-		return explanation{}, usageError{fmt.Errorf("explain: %.200q is not an image: %w", image, err)}
-	}
-	// The image is named as the registry's own, or as the gateway's: below one of its hosts.
-	repository, err := namesOf(cfg).Repository("localhost", named.Name())
-	if below, berr := namesOf(cfg).Repository(reference.Domain(named), reference.Path(named)); err != nil && berr == nil {
-		repository, err = below, nil
-	}
-	if err != nil {
-		return explanation{Image: image, Mode: trust.NoMode.String(), Verdict: trust.Deny.String(), Reason: string(trust.UnknownRegistry), Message: err.Error()}, nil
-	}
+// An explainer has what it takes to explain.
+type explainer struct {
+	cfg        *config.Config
+	decider    *trustHalf
+	registries upstream.Registries
+}
+
+// explainHere decides one reference as the gateway would, from the kept trust data and the source, and keeps nothing.
+func explainHere(ctx context.Context, cfg *config.Config, image string) (explanation, error) {
 	kept, err := state.Open(ctx, state.Options{Dir: cfg.State, ReadOnly: true})
 	if err != nil {
 		return explanation{}, err
@@ -98,12 +109,56 @@ func explain(ctx context.Context, cfg *config.Config, image string) (explanation
 		return explanation{}, err
 	}
 	defer decider.close()
-	if d, ok := named.(reference.Digested); ok {
-		return explained(repository+"@"+d.Digest().String(), decider.Digest(newIDs()(), repository, d.Digest())), nil
+	registries, err := newRegistries(cfg, nil)
+	if err != nil {
+		return explanation{}, err
 	}
-	tagged := reference.TagNameOnly(named).(reference.Tagged)
-	name := trust.Name{Repository: repository, Tag: tagged.Tag()}
-	return explained(name.String(), decider.Decide(ctx, newIDs()(), name)), nil
+	return explainer{cfg, decider, registries}.explain(ctx, image)
+}
+
+// explain decides one reference.
+func (x explainer) explain(ctx context.Context, image string) (explanation, error) {
+	named, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return explanation{}, usageError{fmt.Errorf("explain: %.200q is not an image: %w", image, err)}
+	}
+	// The image is named as the registry's own, or as the gateway's: below one of its hosts.
+	repository, err := namesOf(x.cfg).Repository("localhost", named.Name())
+	if below, berr := namesOf(x.cfg).Repository(reference.Domain(named), reference.Path(named)); err != nil && berr == nil {
+		repository, err = below, nil
+	}
+	if err != nil {
+		return explanation{Image: image, Mode: trust.NoMode.String(), Verdict: trust.Deny.String(), Reason: string(trust.UnknownRegistry), Message: err.Error()}, nil
+	}
+	var e explanation
+	if d, ok := named.(reference.Digested); ok {
+		e = explained(repository+"@"+d.Digest().String(), x.decider.Digest(newIDs()(), repository, d.Digest()))
+	} else {
+		name := trust.Name{Repository: repository, Tag: reference.TagNameOnly(named).(reference.Tagged).Tag()}
+		e = explained(name.String(), x.decider.Decide(ctx, newIDs()(), name))
+		e.Upstream = x.upstream(ctx, name, e.Reason)
+	}
+	if r, ok := x.decider.Find(repository); ok {
+		e.Why = fmt.Sprintf("%s is the most specific match", r.Match)
+	}
+	if d := digest.Digest(e.Digest); d.Validate() == nil {
+		e.Cached = cache.Has(x.cfg.Cache.Dir, d)
+	}
+	return e, nil
+}
+
+// upstream says what the registry has under the tag now. It is not asked about what is denied.
+func (x explainer) upstream(ctx context.Context, n trust.Name, reason string) string {
+	if reason == string(trust.RuleDeny) {
+		return "not asked"
+	}
+	ctx, cancel := context.WithTimeout(ctx, onlineTime)
+	defer cancel()
+	d, err := x.registries.Resolve(ctx, n.Repository, n.Tag)
+	if err != nil {
+		return err.Error()
+	}
+	return d.String()
 }
 
 // explained lists what the decision rests on.
@@ -135,6 +190,9 @@ func (e explanation) print(w io.Writer, output string) error {
 	row := func(name, format string, a ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, a...)) }
 	row("image", "%s", e.Image)
 	row("rule", "%s (%s)", orNone(e.Rule), e.Mode)
+	if e.Why != "" {
+		row("", "%s", e.Why)
+	}
 	row("source", "%s", orNone(e.Source))
 	if e.Checked != nil {
 		row("checked", "%s", e.Checked.UTC().Format(time.RFC3339))
@@ -148,6 +206,10 @@ func (e explanation) print(w io.Writer, output string) error {
 	row("verdict", "%s %s", e.Verdict, e.Reason)
 	if e.Digest != "" {
 		row("digest", "%s", e.Digest)
+		row("cached", "%v", e.Cached)
+	}
+	if e.Upstream != "" {
+		row("upstream", "%s", e.Upstream)
 	}
 	if e.Message != "" {
 		row("message", "%s", e.Message)

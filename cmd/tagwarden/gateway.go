@@ -17,6 +17,7 @@ import (
 	"github.com/tagwarden/tagwarden/config"
 	"github.com/tagwarden/tagwarden/proxy"
 	"github.com/tagwarden/tagwarden/proxy/audit"
+	"github.com/tagwarden/tagwarden/proxy/upstream"
 	"github.com/tagwarden/tagwarden/trust/state"
 	"go.uber.org/zap"
 )
@@ -32,6 +33,7 @@ type gateway struct {
 	kept    *state.Store
 	content *cache.Store
 	lines   *audit.Log
+	audit   *logFile // nil: lines go to standard output
 	newID   func() string
 	current atomic.Pointer[generation]
 }
@@ -39,11 +41,12 @@ type gateway struct {
 // A generation is all that follows from one reading of the configuration. A reload replaces it whole; requests under way
 // end with the one they began with.
 type generation struct {
-	cfg     *config.Config
-	print   [sha256.Size]byte
-	door    http.Handler
-	decider *trustHalf
-	pair    *tls.Certificate
+	cfg        *config.Config
+	print      [sha256.Size]byte
+	door       http.Handler
+	decider    *trustHalf
+	registries upstream.Registries
+	pair       *tls.Certificate
 }
 
 // ServeHTTP implements http.Handler.
@@ -74,15 +77,14 @@ func (g *gateway) generation(cfg *config.Config) (*generation, error) {
 		}
 		next.pair = &pair
 	}
-	registries, err := newRegistries(cfg, g.o.sent)
-	if err != nil {
+	if next.registries, err = newRegistries(cfg, g.o.sent); err != nil {
 		return nil, err
 	}
 	if next.decider, err = newTrust(cfg, trustOptions{state: g.kept, observe: g.o.trust, sent: g.o.sent, before: before}); err != nil {
 		return nil, err
 	}
 	next.door = proxy.New(proxy.Options{
-		Decider: next.decider, Upstream: registries, Cache: g.content, Names: namesOf(cfg), NewID: g.newID, Observe: g.o.proxy, Log: g.log,
+		Decider: next.decider, Upstream: next.registries, Cache: g.content, Names: namesOf(cfg), NewID: g.newID, Observe: g.o.proxy, Log: g.log,
 		Record: func(r proxy.Record) error {
 			g.o.decision(r)
 			return g.lines.Record(r)
@@ -136,7 +138,9 @@ func (g *gateway) watch(ctx context.Context, hangup <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-hangup:
+			g.reopenAudit(true)
 		case <-tick.C:
+			g.reopenAudit(false)
 			print := fingerprint(g.file, g.current.Load().cfg)
 			if print == tried {
 				continue
@@ -147,6 +151,16 @@ func (g *gateway) watch(ctx context.Context, hangup <-chan os.Signal) {
 			g.log.Error("configuration rejected, the one before goes on", zap.String("file", g.file), zap.Error(err))
 		}
 		tried = fingerprint(g.file, g.current.Load().cfg)
+	}
+}
+
+// reopenAudit begins a new audit file when the old one was moved away, or when it is told to.
+func (g *gateway) reopenAudit(told bool) {
+	if g.audit == nil || !told && !g.audit.moved() {
+		return
+	}
+	if err := g.audit.reopen(); err != nil {
+		g.log.Error("audit log not reopened", zap.Error(err))
 	}
 }
 

@@ -62,12 +62,11 @@ func serve(ctx context.Context, file string, cfg *config.Config, log *zap.Logger
 		return err
 	}
 	defer func() { err = errors.Join(err, g.content.Close(context.Background())) }()
-	lines, closeLines, err := openAudit(cfg, stdout, g.o)
+	closeLines, err := g.openAudit(cfg, stdout)
 	if err != nil {
 		return err
 	}
 	defer closeLines()
-	g.lines = lines
 	first, err := g.generation(cfg)
 	if err != nil {
 		return err
@@ -84,22 +83,25 @@ func openState(ctx context.Context, cfg *config.Config, damaged func(source, col
 	return state.Open(ctx, state.Options{Dir: cfg.State, Observe: damaged})
 }
 
-// openAudit opens the audit log.
-func openAudit(cfg *config.Config, stdout io.Writer, o *observer) (*audit.Log, func(), error) {
-	w, done := stdout, func() {}
+// openAudit opens the audit log, and returns how to close it.
+func (g *gateway) openAudit(cfg *config.Config, stdout io.Writer) (done func(), err error) {
+	w := stdout
 	if cfg.Audit.File != "" {
-		f, err := os.OpenFile(cfg.Audit.File, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
-		if err != nil {
-			return nil, nil, fmt.Errorf("audit: %w", err)
+		if g.audit, err = openLogFile(cfg.Audit.File); err != nil {
+			return nil, fmt.Errorf("audit: %w", err)
 		}
-		w, done = f, func() {
-			if err := f.Close(); err != nil {
-				o.log.Error("audit log not closed", zap.Error(err))
-			}
-		}
+		w = g.audit
 	}
-	lines := audit.New(w, audit.Options{Refuse: cfg.Audit.OnFull == config.Refuse, Dropped: o.dropped})
-	return lines, func() { lines.Close(); done() }, nil
+	g.lines = audit.New(w, audit.Options{Refuse: cfg.Audit.OnFull == config.Refuse, Dropped: g.o.dropped})
+	return func() {
+		g.lines.Close()
+		if g.audit == nil {
+			return
+		}
+		if err := g.audit.Close(); err != nil {
+			g.log.Error("audit log not closed", zap.Error(err))
+		}
+	}, nil
 }
 
 // namesOf says which registry a request means.
@@ -122,7 +124,7 @@ func (g *gateway) listen(ctx context.Context, cfg *config.Config) error {
 		return errors.Join(err, registry.Close())
 	}
 	ready := func() map[string]error { return map[string]error{"config": nil, "state": g.kept.Writable()} }
-	door, desk := proxy.Server(g, g.log), proxy.Server(admin.Handler(ready, g.o.metrics), g.log)
+	door, desk := proxy.Server(g, g.log), proxy.Server(admin.Handler(ready, g.o.metrics, g.serveExplain), g.log)
 	door.TLSConfig = &tls.Config{GetCertificate: g.certificate, MinVersion: tls.VersionTLS12}
 	g.log.Info("listening", zap.String("registry", registry.Addr().String()), zap.String("admin", operators.Addr().String()),
 		zap.Bool("tls", cfg.TLS != nil), zap.String("version", version))

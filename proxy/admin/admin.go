@@ -13,15 +13,17 @@ import (
 //   - /livez: 200 as long as the process answers at all;
 //   - /readyz: 200 when no check of ready fails, else 503; either way JSON that says which do and why. Trust data is no
 //     part of it: a gateway without any refuses correctly, and restarting it would not help;
-//   - /metrics: m in the Prometheus format.
+//   - /metrics: m in the Prometheus format;
+//   - /api/explain: what explain says.
 //
 // Everything else is 404 or 405. Ready is called for every request, possibly by several at once, and returns each check
 // by its name, with nil for one that passes.
-func Handler(ready func() map[string]error, m *Metrics) http.Handler {
+func Handler(ready func() map[string]error, m *Metrics, explain http.HandlerFunc) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok", nil) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { readyz(w, ready()) })
 	mux.Handle("GET /metrics", m.handler())
+	mux.HandleFunc("GET /api/explain", explain)
 	return mux
 }
 

@@ -3,13 +3,15 @@ package admin
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 )
 
 func TestHandler(t *testing.T) {
 	var broken error
-	h := Handler(func() map[string]error { return map[string]error{"config": nil, "state": broken} }, NewMetrics(MetricsOptions{}))
+	ready := func() map[string]error { return map[string]error{"config": nil, "state": broken} }
+	h := Handler(ready, NewMetrics(MetricsOptions{}), func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
 	for _, c := range []struct {
 		method, path string
 		broken       error
@@ -23,6 +25,7 @@ func TestHandler(t *testing.T) {
 		{"HEAD", "/readyz", errors.New("disk full"), 503, ""},
 		{"HEAD", "/livez", nil, 200, ""},
 		{"POST", "/livez", nil, 405, ""}, {"DELETE", "/metrics", nil, 405, ""},
+		{"GET", "/api/explain?image=nginx", nil, 418, ""}, {"POST", "/api/explain", nil, 405, ""},
 		{"GET", "/", nil, 404, ""}, {"GET", "/v2/", nil, 404, ""}, {"GET", "/debug/pprof/", nil, 404, ""}, {"GET", "/livez/x", nil, 404, ""},
 	} {
 		broken = c.broken

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"regexp"
@@ -19,7 +20,7 @@ var start = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 func scrape(t *testing.T, m *Metrics, prefixes ...string) []string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	Handler(nil, m).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	Handler(nil, m, http.NotFound).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	if w.Code != 200 {
 		t.Fatal(w.Code, w.Body)
 	}
@@ -69,7 +70,8 @@ func TestSecurity(t *testing.T) {
 	m.Security("upstream_invalid")
 	m.Trust(trust.Event{Kind: trust.EventFirstUse, Source: "corp", Collection: "docker.io/library/secret"})
 	equal(t, scrape(t, m, "security"),
-		`security_events_total{kind="cache_damaged"} 0`, `security_events_total{kind="length_differs"} 0`, `security_events_total{kind="state_damaged"} 0`,
+		`security_events_total{kind="bypass_suspected"} 0`, `security_events_total{kind="cache_damaged"} 0`, `security_events_total{kind="length_differs"} 0`,
+		`security_events_total{kind="pin_changed"} 0`, `security_events_total{kind="state_damaged"} 0`,
 		`security_events_total{kind="trust_data_vanished"} 0`, `security_events_total{kind="trusted_on_first_use"} 1`,
 		`security_events_total{kind="upstream_invalid"} 1`, `security_events_total{kind="verification_failed"} 0`)
 }
@@ -146,7 +148,7 @@ func TestNames(t *testing.T) {
 	m.Upstream("docker.io", "2xx")
 	m.Answered("blob", 0)
 	w := httptest.NewRecorder()
-	Handler(nil, m).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	Handler(nil, m, http.NotFound).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	var got []string
 	for _, line := range regexp.MustCompile(`# TYPE (\S+)`).FindAllStringSubmatch(w.Body.String(), -1) {
 		if name, ok := strings.CutPrefix(line[1], "tagwarden_"); ok {
