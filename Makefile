@@ -11,7 +11,7 @@ IMAGE ?= tagwarden
 CA_CERTIFICATES ?= /etc/ssl/certs/ca-certificates.crt
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check e2e image fmt clean
+.PHONY: help build test check e2e image load fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ image: build ## build the container image, tagged tagwarden, with the local dock
 	@install -m 0755 bin/tagwarden bin/image/root/tagwarden
 	@install -m 0644 $(CA_CERTIFICATES) bin/image/root/etc/ssl/certs/ca-certificates.crt
 	@docker build -q -t $(IMAGE) .
+
+load: ## a site of 5,000 repositories: memory, start and background load (some minutes)
+	@echo "load: trust data of 5,000 repositories"
+	@go test -tags load -run TestManyCollections -count=1 -timeout 20m -v ./trust/dct
 
 fmt: ## format the code
 	@echo "fmt: gofmt"

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -69,4 +70,25 @@ func FuzzPath(f *testing.F) {
 			t.Fatalf("%q: %v", text, err)
 		}
 	})
+}
+
+// TestHas: people look without opening the store.
+func TestHas(t *testing.T) {
+	dir := t.TempDir()
+	d := digest.FromString("content")
+	file := filepath.Join(dir, "sha256", d.Encoded()[:2], d.Encoded())
+	if Has(dir, d) || Has(dir, "sha256:../../x") || Has(dir, "") {
+		t.Error("nothing is there")
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for content, want := range map[string]bool{"": false, "content": true} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if Has(dir, d) != want {
+			t.Errorf("%q: %v", content, !want)
+		}
+	}
 }
