@@ -90,7 +90,7 @@ func FuzzBytes(f *testing.F) {
 	store := openFolder(f, Options{MaxBlob: 1 << 20})
 	f.Fuzz(func(t *testing.T, asked, sent []byte, claim int64) {
 		d := digest.FromBytes(asked)
-		b, err := store.Fill(t.Context(), d, (&source{content: sent, claim: claim}).open)
+		b, err := store.Fill(t.Context(), "here", d, (&source{content: sent, claim: claim}).open)
 		var got []byte
 		if err == nil {
 			got, err = b.Bytes(t.Context(), 1<<20)

@@ -66,7 +66,7 @@ type Options struct {
 	// MaxBlob is the largest content taken, in bytes; the default is 64 GiB. It ends a body of unknown size that has no end.
 	MaxBlob int64
 
-	// MaxFills is how many fills run at a time; the default is 256. Each holds two open files and a buffer of 64 KiB.
+	// MaxFills is how many fills run at a time, and four times how many do from one place; the default is 256. Each holds two open files and a buffer of 64 KiB.
 	MaxFills int
 
 	// Stall is the longest silence of an origin, before its answer or between two reads; the default is one minute. A fill
@@ -93,7 +93,9 @@ type Store struct {
 	work sync.WaitGroup // the fills and the first count
 
 	mu    sync.Mutex // also orders stop against the start of new fills
-	fills map[digest.Digest]*fill
+	fills map[provenance]*fill
+	// shares hold one element for each fill from a place that has its turn there.
+	shares map[string]chan struct{}
 
 	total  ledger
 	hits   atomic.Uint64
@@ -129,7 +131,8 @@ func Open(o Options) (*Store, error) {
 		observe: o.Observe,
 		places:  make(chan struct{}, o.MaxFills),
 		buffers: sync.Pool{New: func() any { return new([step]byte) }},
-		fills:   make(map[digest.Digest]*fill),
+		fills:   make(map[provenance]*fill),
+		shares:  make(map[string]chan struct{}),
 		total:   newLedger(),
 	}
 	s.ctx, s.stop = context.WithCancelCause(context.Background())

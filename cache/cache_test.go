@@ -44,7 +44,7 @@ func TestMalformedDigestsTouchNothing(t *testing.T) {
 	for _, d := range malformed {
 		o := &source{}
 		_, getErr := f.Get(d)
-		_, fillErr := f.Fill(t.Context(), d, o.open)
+		_, fillErr := f.Fill(t.Context(), "here", d, o.open)
 		for _, err := range []error{getErr, fillErr} {
 			if !errors.Is(err, digest.ErrDigestInvalidFormat) && !errors.Is(err, digest.ErrDigestInvalidLength) &&
 				!errors.Is(err, digest.ErrDigestUnsupported) {

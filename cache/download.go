@@ -70,6 +70,11 @@ func (d *download) bring(o Origin) (err error) {
 	}
 	hangUp() // the origin need not wait for the disk
 
+	// The same content may have come from another place meanwhile. What readers hold of this file stays readable.
+	if _, err := d.store.stat(d.digest, d.path); err == nil {
+		return errors.Join(d.partial.Close(), os.Remove(d.partial.Name()))
+	}
+
 	// It counts before it has its name, lest the first count comes across it first.
 	d.store.total.add(d.path, d.at.size)
 	if err := commit(d.partial, d.path); err != nil {

@@ -111,7 +111,7 @@ func TestWrongContentNeverLeavesComplete(t *testing.T) {
 				o := &source{content: c.spoil(bytes.Clone(content)), claim: c.claim(int64(size))}
 
 				var got []byte
-				b, err := f.Fill(t.Context(), d, o.open)
+				b, err := f.Fill(t.Context(), "here", d, o.open)
 				if err == nil {
 					got, err = readAll(b)
 				}
@@ -163,7 +163,7 @@ func TestOriginErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := openFolder(t, Options{})
 			o := func(context.Context, int64) (io.ReadCloser, int64, error) { return io.NopCloser(c.body), -1, nil }
-			b, err := f.Fill(t.Context(), digest.FromString(name), o)
+			b, err := f.Fill(t.Context(), "here", digest.FromString(name), o)
 			if err == nil {
 				_, err = readAll(b)
 			}

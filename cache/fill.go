@@ -13,6 +13,7 @@ import (
 
 // A fill brings the content of one digest to disk. Its goroutine publishes how far it is; everybody else waits for that.
 type fill struct {
+	from   string // where its origin is
 	digest digest.Digest
 	path   string
 	ctx    context.Context // the Store's, until the fill ends
@@ -60,16 +61,19 @@ func (p progress) visible() int64 {
 	return max(0, p.written-step)
 }
 
-// Fill returns the content of digest d, from disk or as it arrives. It joins the fill of d that runs, or begins one from
-// origin o, and returns as soon as the origin has answered: the content may still be growing then. When Options.MaxFills
-// run already it waits for a place.
+// Fill returns the content of digest d, from disk or as it arrives. It joins the fill of d that runs from the same place,
+// or begins one from origin o, and returns as soon as the origin has answered: the content may still be growing then. When
+// Options.MaxFills run already, or a quarter of that from the same place, it waits for its turn.
+//
+// From names the place that o asks, such as a registry; there are few of them. What one place does with a digest is nothing
+// to those who ask another: a slow or lying one holds up nobody else.
 //
 // The end of ctx ends this wait and nothing else: a fill that has its place goes on. The failure of a fill is the answer to
 // all who wait for it, though it was the origin of only one of them that failed; whoever calls later begins anew, and so may
 // a caller whose own origin was not asked.
 //
 // Errors are those of Get except fs.ErrNotExist, the origin's own, *ContentError, ErrTooLarge, and the cause of ctx.
-func (s *Store) Fill(ctx context.Context, d digest.Digest, o Origin) (*Blob, error) {
+func (s *Store) Fill(ctx context.Context, from string, d digest.Digest, o Origin) (*Blob, error) {
 	path, err := s.path(d)
 	if err != nil {
 		return nil, err
@@ -81,7 +85,7 @@ func (s *Store) Fill(ctx context.Context, d digest.Digest, o Origin) (*Blob, err
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("%s: %w", d, context.Cause(ctx)) // nobody is there to begin a fill for
 	}
-	f, err := s.join(d, path, o)
+	f, err := s.join(from, d, path, o)
 	if err != nil {
 		return nil, err
 	}
@@ -92,18 +96,24 @@ func (s *Store) Fill(ctx context.Context, d digest.Digest, o Origin) (*Blob, err
 	return &Blob{store: s, digest: d, path: path, fill: f}, nil
 }
 
+// A provenance is one digest from one place.
+type provenance struct {
+	from   string
+	digest digest.Digest
+}
+
 // join returns the fill of d with one more caller, and begins it from o if there is none.
-func (s *Store) join(d digest.Digest, path string, o Origin) (*fill, error) {
+func (s *Store) join(from string, d digest.Digest, path string, o Origin) (*fill, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx.Err() != nil {
 		return nil, fmt.Errorf("%s: %w", d, ErrClosed)
 	}
-	f := s.fills[d]
+	f := s.fills[provenance{from, d}]
 	if f == nil {
-		f = &fill{digest: d, path: path, now: progress{size: -1}, users: 1}
+		f = &fill{from: from, digest: d, path: path, now: progress{size: -1}, users: 1}
 		f.ctx, f.cancel = context.WithCancelCause(s.ctx)
-		s.fills[d] = f
+		s.fills[provenance{from, d}] = f
 		s.work.Add(1)
 		go s.run(f, o)
 	}
@@ -127,37 +137,59 @@ func (s *Store) leave(f *fill) {
 
 // forget makes the next caller begin anew. The Store's mutex is held.
 func (s *Store) forget(f *fill) {
-	if s.fills[f.digest] == f {
-		delete(s.fills, f.digest)
+	key := provenance{f.from, f.digest}
+	if s.fills[key] == f {
+		delete(s.fills, key)
 	}
 }
 
 // run is the goroutine of one fill.
 func (s *Store) run(f *fill, o Origin) {
 	defer s.work.Done()
-	err := s.place(f)
+	leave, err := s.place(f)
 	if err == nil {
 		err = s.download(f, o)
-		<-s.places
+		leave()
 	}
 	s.end(f, err)
 }
 
-// place waits for one of the places for running fills.
-func (s *Store) place(f *fill) error {
-	select {
-	case s.places <- struct{}{}:
-	case <-f.ctx.Done():
-		return f.stopped()
+// place waits for the fill's turn among those from the same place, and then among all. It returns how to give it up.
+//
+// PRODUCT: invariant 9: one slow or hostile upstream does not slow the others.
+func (s *Store) place(f *fill) (leave func(), err error) {
+	share := s.share(f.from)
+	for _, turn := range []chan struct{}{share, s.places} {
+		select {
+		case turn <- struct{}{}:
+		case <-f.ctx.Done():
+			if turn == s.places {
+				<-share
+			}
+			return nil, f.stopped()
+		}
 	}
+	leave = func() { <-s.places; <-share }
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f.ctx.Err() != nil {
-		<-s.places
-		return f.stopped()
+		leave()
+		return nil, f.stopped()
 	}
 	f.placed = true
-	return nil
+	return leave, nil
+}
+
+// share returns the places that fills from one place have.
+func (s *Store) share(from string) chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	share := s.shares[from]
+	if share == nil {
+		share = make(chan struct{}, max(1, cap(s.places)/4))
+		s.shares[from] = share
+	}
+	return share
 }
 
 // stopped returns why the fill's context has ended.

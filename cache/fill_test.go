@@ -21,7 +21,7 @@ func TestHerdIsOneDownload(t *testing.T) {
 		results := make(chan []byte, callers)
 		for range callers {
 			go func() {
-				b, err := f.Fill(t.Context(), digest.FromBytes(content), o.open)
+				b, err := f.Fill(t.Context(), "here", digest.FromBytes(content), o.open)
 				if err != nil {
 					t.Error(err)
 					results <- nil
@@ -84,7 +84,7 @@ func TestCallerLeavesAndTheFillGoesOn(t *testing.T) {
 		o := &source{content: content, claim: -1, gate: make(chan struct{})}
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
-		if _, err := f.Fill(ctx, digest.FromBytes(content), o.open); !errors.Is(err, context.Canceled) {
+		if _, err := f.Fill(ctx, "here", digest.FromBytes(content), o.open); !errors.Is(err, context.Canceled) {
 			t.Fatalf("Fill returns %v", err)
 		}
 		close(o.gate)
@@ -101,14 +101,14 @@ func TestNobodyBeginsAFill(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(gone)
 	o := &source{}
-	if _, err := f.Fill(ctx, digest.FromString("x"), o.open); !errors.Is(err, gone) {
+	if _, err := f.Fill(ctx, "here", digest.FromString("x"), o.open); !errors.Is(err, gone) {
 		t.Errorf("Fill returns %v", err)
 	}
 	if f.work.Wait(); o.asked.Load() != 0 {
 		t.Error("the origin was asked for a caller that had left before")
 	}
 	b := f.stored(random(10))
-	if _, err := f.Fill(ctx, b.Digest(), o.open); err != nil {
+	if _, err := f.Fill(ctx, "here", b.Digest(), o.open); err != nil {
 		t.Errorf("what is on disk needs no waiting, but Fill returns %v", err)
 	}
 }
@@ -128,7 +128,7 @@ func TestFailureIsSharedWithThoseWhoWait(t *testing.T) {
 		errs := make(chan error)
 		for range 2 {
 			go func() {
-				_, err := f.Fill(t.Context(), d, o)
+				_, err := f.Fill(t.Context(), "here", d, o)
 				errs <- err
 			}()
 		}
@@ -150,12 +150,12 @@ func TestFailureIsNotSharedWithThoseWhoComeLater(t *testing.T) {
 	f := openFolder(t, Options{Observe: func(Event) { <-linger }})
 	content := random(100)
 	d := digest.FromBytes(content)
-	if _, err := f.Fill(t.Context(), d, failing(io.ErrClosedPipe)); !errors.Is(err, io.ErrClosedPipe) {
+	if _, err := f.Fill(t.Context(), "here", d, failing(io.ErrClosedPipe)); !errors.Is(err, io.ErrClosedPipe) {
 		t.Fatalf("Fill returns %v", err)
 	}
 	// The goroutine of the failed fill has not ended, and must not be met any more.
 	bad := &source{content: []byte("wrong"), claim: 5}
-	b, err := f.Fill(t.Context(), d, bad.open)
+	b, err := f.Fill(t.Context(), "here", d, bad.open)
 	if err == nil {
 		_, err = readAll(b)
 	}
@@ -178,7 +178,7 @@ func TestFillLooksAtTheDiskAgain(t *testing.T) {
 	f := openFolder(t, Options{})
 	b := f.stored(random(10))
 	o := &source{}
-	late, err := f.join(b.Digest(), b.path, o.open)
+	late, err := f.join("here", b.Digest(), b.path, o.open)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestCloseDuringFill(t *testing.T) {
 		}()
 		queued := make(chan error)
 		go func() {
-			_, err := f.Fill(t.Context(), digest.FromString("queued"), failing(io.EOF))
+			_, err := f.Fill(t.Context(), "here", digest.FromString("queued"), failing(io.EOF))
 			queued <- err
 		}()
 		synctest.Wait()
@@ -232,10 +232,10 @@ func TestCloseDuringFill(t *testing.T) {
 		if left := f.files(); len(left) != 2 {
 			t.Errorf("left on disk: %q, want the folder and partial", left)
 		}
-		if _, err := f.Fill(t.Context(), b.Digest(), o); !errors.Is(err, ErrClosed) {
+		if _, err := f.Fill(t.Context(), "here", b.Digest(), o); !errors.Is(err, ErrClosed) {
 			t.Errorf("Fill after Close: %v", err)
 		}
-		if _, err := f.join(b.Digest(), b.path, o); !errors.Is(err, ErrClosed) {
+		if _, err := f.join("here", b.Digest(), b.path, o); !errors.Is(err, ErrClosed) {
 			t.Errorf("a Fill that Close overtakes: %v", err)
 		}
 		if _, err := f.Get(b.Digest()); !errors.Is(err, ErrClosed) {

@@ -68,7 +68,7 @@ func (f *folder) reported() []EventKind {
 // fill fills from o and fails the test if that fails at once.
 func (f *folder) fill(d digest.Digest, o Origin) *Blob {
 	f.t.Helper()
-	b, err := f.Fill(context.Background(), d, o)
+	b, err := f.Fill(context.Background(), "here", d, o)
 	if err != nil {
 		f.t.Fatal(err)
 	}

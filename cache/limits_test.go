@@ -30,14 +30,14 @@ func TestTooLarge(t *testing.T) {
 			claimed := func(context.Context, int64) (io.ReadCloser, int64, error) {
 				return &closing{iotest.ErrReader(errors.New("read all the same")), func() { closed = true }}, limit + 1, nil
 			}
-			if _, err := f.Fill(t.Context(), digest.FromString("claimed"), claimed); !errors.Is(err, ErrTooLarge) {
+			if _, err := f.Fill(t.Context(), "here", digest.FromString("claimed"), claimed); !errors.Is(err, ErrTooLarge) {
 				t.Errorf("claimed: Fill returns %v", err)
 			}
 			if !closed {
 				t.Error("claimed: body was not closed")
 			}
 			endless := func(context.Context, int64) (io.ReadCloser, int64, error) { return io.NopCloser(zeros{}), -1, nil }
-			b, err := f.Fill(t.Context(), digest.FromString("endless"), endless)
+			b, err := f.Fill(t.Context(), "here", digest.FromString("endless"), endless)
 			if err == nil {
 				_, err = readAll(b)
 			}
@@ -54,7 +54,7 @@ func TestTooLarge(t *testing.T) {
 func TestNothingIsReadBeyondTheClaim(t *testing.T) {
 	f := openFolder(t, Options{MaxBlob: 10 * step})
 	o := func(context.Context, int64) (io.ReadCloser, int64, error) { return io.NopCloser(zeros{}), step, nil }
-	b, err := f.Fill(t.Context(), digest.FromString("x"), o)
+	b, err := f.Fill(t.Context(), "here", digest.FromString("x"), o)
 	if err == nil {
 		_, err = readAll(b)
 	}
@@ -82,7 +82,7 @@ func TestSilentOrigin(t *testing.T) {
 			}
 			f := openFolder(t, Options{Stall: stall})
 			start := time.Now()
-			b, err := f.Fill(t.Context(), digest.FromString("x"), o)
+			b, err := f.Fill(t.Context(), "here", digest.FromString("x"), o)
 			if err == nil {
 				_, err = readAll(b)
 			}
@@ -141,7 +141,7 @@ func TestFillsAreBounded(t *testing.T) {
 		second := &source{content: []byte("second"), claim: 6}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := f.Fill(ctx, digest.FromString("second"), second.open); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := f.Fill(ctx, "here", digest.FromString("second"), second.open); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("Fill returns %v", err)
 		}
 		synctest.Wait()
@@ -160,10 +160,10 @@ func TestFillsAreBounded(t *testing.T) {
 		defer cancel()
 		served := make(chan error)
 		go func() {
-			_, err := f.Fill(t.Context(), digest.FromString("third"), third.open)
+			_, err := f.Fill(t.Context(), "here", digest.FromString("third"), third.open)
 			served <- err
 		}()
-		if _, err := f.Fill(ctx, digest.FromString("third"), third.open); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := f.Fill(ctx, "here", digest.FromString("third"), third.open); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("Fill returns %v", err)
 		}
 		if third.asked.Load() != 0 {
@@ -190,17 +190,67 @@ func TestAbandonedFillGivesItsPlaceBack(t *testing.T) {
 	late.ctx, late.cancel = context.WithCancelCause(f.ctx)
 	late.cancel(errAbandoned)
 	for range 50 { // the place is free, so that which of the two it sees first is a matter of luck
-		if err := f.place(late); !errors.Is(err, errAbandoned) || late.placed || len(f.places) != 0 {
+		if _, err := f.place(late); !errors.Is(err, errAbandoned) || late.placed || len(f.places) != 0 || len(f.share("")) != 0 {
 			t.Fatalf("place returns %v, and %d places are taken", err, len(f.places))
 		}
 	}
+}
+
+// PRODUCT: invariant 9, what one place does with a digest, or with all the turns it has, holds up nobody who asks another.
+func TestPlacesDoNotHoldUpEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := openFolder(t, Options{MaxFills: 8, Stall: time.Hour})
+		content := []byte("content")
+		d := digest.FromBytes(content)
+		drip := func(ctx context.Context, _ int64) (io.ReadCloser, int64, error) {
+			<-ctx.Done()
+			return nil, 0, ctx.Err()
+		}
+		for i := range 20 {
+			go f.Fill(t.Context(), "evil", digest.FromString(string(rune('a'+i))), drip)
+		}
+		go f.Fill(t.Context(), "evil", d, drip)
+		synctest.Wait()
+		if n := f.Stats().Running; n != 2 {
+			t.Errorf("%d fills from one place run, want 2", n)
+		}
+		b, err := f.Fill(t.Context(), "good", d, func(context.Context, int64) (io.ReadCloser, int64, error) {
+			return io.NopCloser(bytes.NewReader(content)), int64(len(content)), nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := b.Bytes(t.Context(), 100); !bytes.Equal(got, content) || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+		lie := func(context.Context, int64) (io.ReadCloser, int64, error) {
+			return io.NopCloser(strings.NewReader("a lie")), 5, nil
+		}
+		other := digest.FromString("other")
+		stall := make(chan struct{})
+		go f.Fill(t.Context(), "good", other, func(context.Context, int64) (io.ReadCloser, int64, error) {
+			<-stall
+			return io.NopCloser(strings.NewReader("other")), 5, nil
+		})
+		synctest.Wait()
+		if b, err := f.Fill(t.Context(), "liar", other, lie); err == nil {
+			if _, err := b.Bytes(t.Context(), 100); err == nil {
+				t.Error("a lie was taken")
+			}
+		}
+		close(stall)
+		synctest.Wait()
+		if _, err := f.Get(other); err != nil {
+			t.Errorf("after a lie from elsewhere: %v", err)
+		}
+	})
 }
 
 func TestCloseIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := openFolder(t, Options{})
 		deaf := make(chan struct{})
-		go f.Fill(t.Context(), digest.FromString("x"), func(context.Context, int64) (io.ReadCloser, int64, error) {
+		go f.Fill(t.Context(), "here", digest.FromString("x"), func(context.Context, int64) (io.ReadCloser, int64, error) {
 			<-deaf
 			return nil, 0, io.ErrUnexpectedEOF
 		})

@@ -11,6 +11,7 @@ import (
 	"github.com/tagwarden/tagwarden/cache"
 	"github.com/tagwarden/tagwarden/proxy/route"
 	"github.com/tagwarden/tagwarden/trust"
+	"github.com/tagwarden/tagwarden/trust/names"
 )
 
 // attempts is how often content is asked for of a cache that answers with the failures of others.
@@ -55,9 +56,10 @@ func (b originBody) Read(p []byte) (int, error) {
 // bring calls use with the content d. Use must be free to fail and be called again: the content is asked for again when it
 // failed because somebody else's origin did, a few times at most. Mine tells whether o was asked.
 func (h *Handler) bring(ctx context.Context, d digest.Digest, o origin, use func(*cache.Blob) error) (mine bool, err error) {
+	registry, _ := names.Split(o.repository)
 	for attempt := 1; ; attempt++ {
 		var asked atomic.Bool
-		b, err := h.o.Cache.Fill(ctx, d, func(ctx context.Context, offset int64) (io.ReadCloser, int64, error) {
+		b, err := h.o.Cache.Fill(ctx, registry, d, func(ctx context.Context, offset int64) (io.ReadCloser, int64, error) {
 			asked.Store(true)
 			body, size, err := o.ask(ctx, offset)
 			if err != nil {
