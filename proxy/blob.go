@@ -118,6 +118,15 @@ func (h *Handler) send(w http.ResponseWriter, r *http.Request, d digest.Digest, 
 		http.ServeContent(w, r, "", time.Time{}, f)
 		return f.err
 	}
+	// HTTP: RFC 9112 6.3, to a client of 1.0 an answer without a length ends with the connection, however it ends.
+	if !r.ProtoAtLeast(1, 1) {
+		if _, err := io.Copy(io.Discard, f); err != nil {
+			return f.err
+		}
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+	}
 	// Without a size there are no ranges, and without them the whole is a right answer to any of them.
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodHead {

@@ -13,6 +13,8 @@ import (
 const (
 	// suspicious is how long after a refused tag a request by digest may be the sign of a way around the gateway.
 	suspicious = 10 * time.Minute
+	// suspectTime is how long one may be looked into.
+	suspectTime = 10 * time.Second
 	// maxSuspicions is how many of those are looked into at a time; more are let go.
 	maxSuspicions = 8
 )
@@ -26,6 +28,12 @@ type denial struct {
 	at  time.Time
 }
 
+// A suspect is one digest that a pull asked for.
+type suspect struct {
+	pull
+	digest digest.Digest
+}
+
 // around tells whether a client could get around the refusal by asking the registry: it may be asked, and has the tag
 // for all we know.
 func around(d trust.Decision) bool {
@@ -35,7 +43,11 @@ func around(d trust.Decision) bool {
 
 // remember remembers a refused tag.
 func (h *Handler) remember(r *http.Request, d trust.Decision) {
-	h.denials.Add(pull{client(r), d.Name.Repository}, denial{d.Name.Tag, h.o.Now()})
+	p := pull{client(r), d.Name.Repository}
+	if before, ok := h.denials.Get(p); ok && before.tag != d.Name.Tag {
+		h.cleared.Purge() // what was cleared was cleared of another tag
+	}
+	h.denials.Add(p, denial{d.Name.Tag, h.o.Now()})
 }
 
 // suspect looks into a request by digest of a client that was refused a tag of the repository. If the digest is what the
@@ -47,21 +59,30 @@ func (h *Handler) suspect(r *http.Request, repository string, d digest.Digest) {
 	if !ok || h.o.Now().Sub(refused.at) > suspicious {
 		return
 	}
+	if _, known := h.cleared.Get(suspect{p, d}); known {
+		return
+	}
 	select {
 	case h.suspicions <- struct{}{}:
 	default:
 		return
 	}
-	go func() {
+	h.o.Go(func() {
 		defer func() { <-h.suspicions }()
-		ctx, cancel := context.WithTimeout(context.Background(), askTime)
+		ctx, cancel := context.WithTimeout(context.Background(), suspectTime)
 		defer cancel()
+		release, err := h.manifests.acquire(ctx, repository)
+		if err != nil {
+			return
+		}
+		defer release()
 		n := trust.Name{Repository: repository, Tag: refused.tag}
 		if has, err := h.o.Upstream.Resolve(ctx, repository, refused.tag); err != nil || has != d {
+			h.cleared.Add(suspect{p, d}, struct{}{})
 			return
 		}
 		if h.denials.Remove(p) {
 			h.o.Observe(Event{Kind: BypassSuspected, Op: "manifest", Err: fmt.Errorf("client %s was refused %s and then asked for %s, which the registry has under that tag: it asks the registry itself", p.client, n, d)})
 		}
-	}()
+	})
 }

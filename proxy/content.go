@@ -3,12 +3,16 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
+	"os"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/tagwarden/tagwarden/cache"
 	"github.com/tagwarden/tagwarden/proxy/route"
+	"github.com/tagwarden/tagwarden/trust"
 	"github.com/tagwarden/tagwarden/trust/names"
 )
 
@@ -19,65 +23,103 @@ const (
 	maxSmall = 32 << 10
 	// maxLarge is how many bytes of large manifests are in memory at a time.
 	maxLarge = 32 << 20
+	// roomTime is how long a large manifest waits to be read.
+	roomTime = 10 * time.Second
+	// turnTime is how long a question waits for its turn.
+	turnTime = 30 * time.Second
 	// maxQuestions is how many questions of a kind a registry is asked at a time whose answers are held in memory.
 	maxQuestions = 8
 )
 
-// A manifest is one that was hashed and inspected. Release must be called when it is not needed any more.
+// A manifest is one that was hashed and inspected: its bytes, or, if it is large, its content on disk, so that a client that
+// takes its time holds no memory. Release must be called when it is not needed any more.
 type manifest struct {
 	body      []byte
+	content   io.ReadSeekCloser
+	size      int64
 	mediaType string
-	release   func()
+}
+
+func (m manifest) release() {
+	if m.content != nil {
+		m.content.Close()
+	}
 }
 
 // content returns the manifest with digest d, from the cache or from the registry of the repository. The error is
 // fs.ErrNotExist when the registry does not have it; failure says what others mean.
 // PRODUCT: invariant 3, a manifest is hashed whole before its first byte leaves.
 func (h *Handler) content(ctx context.Context, repository string, d digest.Digest) (manifest, error) {
-	m := manifest{release: func() {}}
+	var m manifest
 	ask := func(ctx context.Context, _ int64) (io.ReadCloser, int64, error) {
 		return h.askManifest(ctx, repository, d)
 	}
-	mine, err := h.bring(ctx, d, origin{route.Manifest, repository, ask}, func(b *cache.Blob) error {
+	mine, err := h.bring(ctx, d, origin{route.Manifest, repository, ask}, func(b *cache.Blob) (err error) {
 		size := b.Size()
-		if size > maxManifest {
+		switch {
+		case size > maxManifest:
 			return mismatch("has %d bytes, more than the 4 MiB that are taken", size)
+		case size >= 0 && size <= maxSmall:
+			m, err = h.small(ctx, b)
+		default:
+			m, err = h.big(ctx, b)
 		}
-		release, err := h.room(ctx, size)
-		if err != nil {
-			return err
-		}
-		if m.body, err = b.Bytes(ctx, maxManifest); err != nil {
-			release()
-			return err
-		}
-		m.release = release
-		return nil
+		return err
 	})
 	h.accuse(mine, route.Manifest, err)
+	return m, err
+}
+
+// small returns a manifest that is held in memory.
+func (h *Handler) small(ctx context.Context, b *cache.Blob) (manifest, error) {
+	body, err := b.Bytes(ctx, maxManifest)
+	if err != nil {
+		return manifest{}, err
+	}
+	mediaType, err := h.inspect(b.Digest(), body)
+	return manifest{body: body, size: int64(len(body)), mediaType: mediaType}, err
+}
+
+// big returns a manifest of which nothing is held in memory but while it is hashed and inspected. That comes when all of it
+// is there, so that nobody who waits for a registry holds any.
+// PRODUCT: section 8, hostile manifests keep memory bounded.
+func (h *Handler) big(ctx context.Context, b *cache.Blob) (manifest, error) {
+	content, err := b.Open(ctx)
+	if err != nil {
+		return manifest{}, err
+	}
+	if _, complete := content.(*os.File); !complete {
+		if _, err := io.CopyN(io.Discard, content, maxManifest+1); err != io.EOF {
+			content.Close()
+			if err == nil {
+				err = mismatch("has more than the 4 MiB that are taken")
+			}
+			return manifest{}, err
+		}
+	}
+	m, err := h.look(ctx, b)
 	if err == nil {
-		m.mediaType, err = h.inspect(d, m.body)
+		_, err = content.Seek(0, io.SeekStart)
 	}
 	if err != nil {
-		m.release()
-		return manifest{release: func() {}}, err
+		content.Close()
+		return manifest{}, err
 	}
+	m.content = content
 	return m, nil
 }
 
-// room waits for memory for a manifest of size bytes, -1 if that is unknown, and returns how to give it back.
-// PRODUCT: section 8, hostile manifests keep memory bounded.
-func (h *Handler) room(ctx context.Context, size int64) (release func(), err error) {
-	if size >= 0 && size <= maxSmall {
-		return func() {}, nil
+// look hashes and inspects a large manifest, and lets go of its bytes.
+func (h *Handler) look(ctx context.Context, b *cache.Blob) (manifest, error) {
+	ctx, cancel := context.WithTimeout(ctx, roomTime)
+	defer cancel()
+	if err := h.large.Acquire(ctx, maxManifest); err != nil {
+		return manifest{}, &trust.Refusal{Reason: trust.StateUnavailable, Text: "too many large manifests are read at the same time", Err: err}
 	}
-	if size < 0 {
-		size = maxManifest
-	}
-	if err := h.large.Acquire(ctx, size); err != nil {
-		return nil, err
-	}
-	return func() { h.large.Release(size) }, nil
+	defer h.large.Release(maxManifest)
+	m, err := h.small(ctx, b)
+	m.body = nil
+	return m, err
 }
 
 // inspect returns the media type of a manifest whose bytes have digest d. It is asked for every manifest that is served,
@@ -133,14 +175,17 @@ func (b held) Close() error {
 	return nil
 }
 
+// errBusy is the error of a question that never got its turn.
+var errBusy = errors.New("registry answers slowly, and too many questions wait for it")
+
 // slots bound how many questions each registry is asked at a time.
 type slots map[string]chan struct{}
 
-// newSlots returns the slots of all registries that can be asked.
-func newSlots(n Names) slots {
+// newSlots returns so many slots for each registry that can be asked.
+func newSlots(n Names, many int) slots {
 	s := make(slots, len(n.Registries))
 	for registry := range n.Registries {
-		s[registry] = make(chan struct{}, maxQuestions)
+		s[registry] = make(chan struct{}, many)
 	}
 	return s
 }

@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"fmt"
+	"io"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -24,7 +26,7 @@ func (h *Handler) manifest(w http.ResponseWriter, r *http.Request, q route.Reque
 		return err
 	}
 	w.Header()["Tagwarden-Decision"] = []string{d.ID}
-	m := manifest{release: func() {}}
+	var m manifest
 	target, ok := d.Admit()
 	var absent error // the registry does not have it
 	gone := false    // the client has left
@@ -39,7 +41,7 @@ func (h *Handler) manifest(w http.ResponseWriter, r *http.Request, q route.Reque
 	}
 	defer m.release()
 	var served digest.Digest
-	if _, ok = d.Admit(); ok && m.body != nil {
+	if _, ok = d.Admit(); ok && m.mediaType != "" {
 		served = target.Digest
 	}
 	if err := h.record(r, q, d, served); err != nil {
@@ -77,9 +79,9 @@ func (h *Handler) judge(d trust.Decision, target trust.Target, m manifest, err e
 		return d.Refused(trust.MediaTypeMismatch, mismatch("is of media type %q, but was signed as %q", m.mediaType, target.MediaType))
 	}
 	// PRODUCT: section 4, a length that differs is only noted for Notary, whose signers write what they like there.
-	if target.Size > 0 && target.Size != int64(len(m.body)) {
+	if target.Size > 0 && target.Size != m.size {
 		if known, _ := h.lengths.ContainsOrAdd(target.Digest, struct{}{}); !known {
-			err := fmt.Errorf("%s: %s has %d bytes, but %d were signed", d.Name, target.Digest, len(m.body), target.Size)
+			err := fmt.Errorf("%s: %s has %d bytes, but %d were signed", d.Name, target.Digest, m.size, target.Size)
 			h.o.Observe(Event{Kind: LengthDiffers, Op: route.Manifest.String(), Err: err})
 		}
 	}
@@ -123,7 +125,16 @@ func (h *Handler) writeManifest(w http.ResponseWriter, r *http.Request, q route.
 		return
 	}
 	head["Content-Type"] = []string{m.mediaType}
-	h.write(w, r, http.StatusOK, m.body)
+	if m.content == nil {
+		h.write(w, r, http.StatusOK, m.body)
+		return
+	}
+	head["Content-Length"] = []string{strconv.FormatInt(m.size, 10)}
+	h.extend(w)
+	w.WriteHeader(http.StatusOK)
+	if r.Method != http.MethodHead {
+		_, _ = io.CopyN(w, m.content, m.size) // short only for a client that has left, or a disk that fails: the length tells
+	}
 }
 
 // matches tells whether a client's If-None-Match names the etag. Our own hold no comma and no space.

@@ -11,12 +11,14 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/tagwarden/tagwarden/proxy/route"
 	"github.com/tagwarden/tagwarden/trust"
+	"github.com/tagwarden/tagwarden/trust/names"
+	"go.uber.org/zap"
 )
 
 const (
 	// opinionTime is how long it may take to learn what enforce would have done, while the client has its answer.
 	opinionTime = 40 * time.Second
-	// maxOpinions is how many of those are awaited at a time. Beyond it, what is in hand has to do.
+	// maxOpinions is how many of those are awaited at a time of one source. Beyond it, what is in hand has to do.
 	maxOpinions = 256
 	// askTime is how long a registry has to say what a tag means.
 	askTime = 60 * time.Second
@@ -36,7 +38,7 @@ func (h *Handler) openManifest(w http.ResponseWriter, r *http.Request, q route.R
 	id := h.o.NewID()
 	w.Header()["Tagwarden-Decision"] = []string{id}
 	opinion := h.opinion(r.Context(), id, n, rule)
-	m := manifest{release: func() {}}
+	var m manifest
 	d, err := h.resolve(r.Context(), n, rule)
 	if err == nil {
 		m, err = h.content(r.Context(), repository, d)
@@ -73,8 +75,9 @@ func (h *Handler) openManifest(w http.ResponseWriter, r *http.Request, q route.R
 // Only of a use at once is there an error.
 func (h *Handler) opinion(ctx context.Context, id string, n trust.Name, rule trust.Rule) func(use func(trust.Decision) error) error {
 	ctx = context.WithoutCancel(ctx)
+	opinions := h.opinionsOf(rule.Source)
 	select {
-	case h.opinions <- struct{}{}:
+	case opinions <- struct{}{}:
 	default:
 		// An ended context makes the Decider say what it has in hand.
 		over, cancel := context.WithCancel(ctx)
@@ -84,7 +87,7 @@ func (h *Handler) opinion(ctx context.Context, id string, n trust.Name, rule tru
 	}
 	decided := make(chan trust.Decision, 1)
 	decide := func() {
-		defer func() { <-h.opinions }()
+		defer func() { <-opinions }()
 		ctx, cancel := context.WithTimeout(ctx, opinionTime)
 		defer cancel()
 		decided <- h.o.Decider.Decide(ctx, id, n)
@@ -92,7 +95,7 @@ func (h *Handler) opinion(ctx context.Context, id string, n trust.Name, rule tru
 	if rule.Mode == trust.Exempt {
 		decide() // nobody is asked
 	} else {
-		go decide()
+		h.o.Go(decide)
 	}
 	return func(use func(trust.Decision) error) error {
 		select {
@@ -100,13 +103,23 @@ func (h *Handler) opinion(ctx context.Context, id string, n trust.Name, rule tru
 			return use(d)
 		default:
 		}
-		go func() {
+		// PRODUCT: section 2, on_full: refuse. What will have to be recorded must be possible to record.
+		if err := h.o.Recordable(); err != nil {
+			return err
+		}
+		h.o.Go(func() {
 			if err := use(<-decided); err != nil {
-				h.o.Log.Error(fmt.Sprintf("decision %s not recorded: %v", id, err))
+				h.o.Log.Error("decision not recorded", zap.String("decision", id), zap.Error(err))
 			}
-		}()
+		})
 		return nil
 	}
+}
+
+// opinionsOf returns what holds one element for each decision that rests on a source and is awaited beside an answer.
+func (h *Handler) opinionsOf(source string) chan struct{} {
+	c, _ := h.opinions.LoadOrStore(source, make(chan struct{}, maxOpinions))
+	return c.(chan struct{})
 }
 
 // resolve returns what the registry says that n means: one question for all who ask at the same time, and none within the
@@ -117,6 +130,15 @@ func (h *Handler) resolve(ctx context.Context, n trust.Name, rule trust.Rule) (d
 		return known.digest, nil
 	}
 	asked := h.asking.DoChan(n.String(), func() (any, error) {
+		// PRODUCT: invariant 9, questions go on when their clients have left, and so must be few.
+		registry, _ := names.Split(n.Repository)
+		pending := h.pending[registry]
+		select {
+		case pending <- struct{}{}:
+			defer func() { <-pending }()
+		default:
+			return digest.Digest(""), errBusy
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime)
 		defer cancel()
 		release, err := h.manifests.acquire(ctx, n.Repository)

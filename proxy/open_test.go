@@ -67,7 +67,7 @@ func TestAuditOpinionsAreBounded(t *testing.T) {
 	g.signed.wait = make(chan struct{})
 	defer close(g.signed.wait)
 	for range maxOpinions {
-		g.opinions <- struct{}{}
+		g.opinionsOf("notary") <- struct{}{}
 	}
 	g.sign("watched/app", "v1", "now")
 	if a := g.get("GET", "/v2/corp/watched/app/manifests/v1"); a.status != 200 {

@@ -12,6 +12,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -29,6 +30,10 @@ const (
 	maxInFlight = 4096
 	// idleLimit is how long a client may read nothing of an answer that is for it.
 	idleLimit = 60 * time.Second
+	// maxPerClient is how many of those one client may have.
+	maxPerClient = 1024
+	// maxPending is how many questions what tags mean may be under way, or wait, for one registry.
+	maxPending = 256
 	// maxRemembered is how many digests are remembered, of each of the things that are known about digests.
 	maxRemembered = 4096
 )
@@ -81,6 +86,12 @@ type Options struct {
 	// Record is told every decision on a tag or manifest, and refused lists of tags, once, before the first byte of the
 	// answer leaves. An error means that it could not be recorded and must not be acted on: the client gets 503.
 	Record func(Record) error
+	// Recordable tells whether Record would take something now; the error is what Record would return. It is asked before an
+	// answer whose decision comes later. Nil: it always would.
+	Recordable func() error
+	// Go runs what goes on beside an answer, or after it: whoever ends the process waits for that before nothing can be
+	// recorded any more. Nil: nobody waits.
+	Go func(func())
 	// Observe is told what metrics and logs want to know. It is called from many goroutines and must not block.
 	Observe func(Event)
 	// NewID makes the ids of decisions; ids never repeat.
@@ -98,6 +109,9 @@ type Handler struct {
 	names compiled
 	idle  time.Duration // idleLimit, but for tests
 
+	mu      sync.Mutex
+	clients map[string]int // requests in flight, by client
+
 	requests  chan struct{}       // holds one element for each request in flight
 	large     *semaphore.Weighted // bytes of large manifests in memory
 	manifests slots               // questions for manifests, by registry
@@ -108,10 +122,12 @@ type Handler struct {
 
 	meanings *lru.Cache[trust.Name, answered] // what registries said of tags
 	asking   singleflight.Group
-	opinions chan struct{} // holds one element for each decision that is awaited beside an answer
+	pending  slots    // questions what a tag means that are under way or wait for their turn, by registry
+	opinions sync.Map // of chan struct{} by source; see opinionsOf
 
-	denials    *lru.Cache[pull, denial] // tags that were refused
-	suspicions chan struct{}            // holds one element for each that is looked into
+	denials    *lru.Cache[pull, denial]      // tags that were refused
+	cleared    *lru.Cache[suspect, struct{}] // suspicions that were looked into
+	suspicions chan struct{}                 // holds one element for each that is looked into
 }
 
 // New returns the handler that o describes.
@@ -122,6 +138,12 @@ func New(o Options) *Handler {
 	if o.Observe == nil {
 		o.Observe = func(Event) {}
 	}
+	if o.Recordable == nil {
+		o.Recordable = func() error { return nil }
+	}
+	if o.Go == nil {
+		o.Go = func(f func()) { go f() }
+	}
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
@@ -130,13 +152,14 @@ func New(o Options) *Handler {
 	lengths, _ := lru.New[digest.Digest, struct{}](maxRemembered)
 	meanings, _ := lru.New[trust.Name, answered](maxRemembered)
 	denials, _ := lru.New[pull, denial](maxRemembered)
+	cleared, _ := lru.New[suspect, struct{}](maxRemembered)
 	return &Handler{
 		o: o, names: o.Names.compile(), idle: idleLimit,
 		requests:  make(chan struct{}, maxInFlight),
 		large:     semaphore.NewWeighted(maxLarge),
-		manifests: newSlots(o.Names), referrers: newSlots(o.Names),
+		manifests: newSlots(o.Names, maxQuestions), referrers: newSlots(o.Names, maxQuestions),
 		types: types, lengths: lengths, meanings: meanings, denials: denials,
-		opinions: make(chan struct{}, maxOpinions), suspicions: make(chan struct{}, maxSuspicions),
+		cleared: cleared, suspicions: make(chan struct{}, maxSuspicions), pending: newSlots(o.Names, maxPending), clients: make(map[string]int),
 	}
 }
 
@@ -174,16 +197,39 @@ var (
 // admit answers the request if there is room for one more.
 // PRODUCT: invariant 9, requests in flight are bounded, and none waits in a queue.
 func (h *Handler) admit(w http.ResponseWriter, r *http.Request, q route.Request) error {
+	full := &refusal{
+		status: http.StatusServiceUnavailable, code: "UNAVAILABLE", retryAfter: 2,
+		message: "the gateway answers as many requests as it can take: try again",
+	}
+	leave, ok := h.enter(client(r))
+	if !ok {
+		return full
+	}
+	defer leave()
 	select {
 	case h.requests <- struct{}{}:
 		defer func() { <-h.requests }()
 		return h.answer(w, r, q)
 	default:
-		return &refusal{
-			status: http.StatusServiceUnavailable, code: "UNAVAILABLE", retryAfter: 2,
-			message: "the gateway answers as many requests as it can take: try again",
-		}
+		return full
 	}
+}
+
+// enter counts a request of a client, if that has not too many already.
+func (h *Handler) enter(client string) (leave func(), ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.clients[client] >= maxPerClient {
+		return nil, false
+	}
+	h.clients[client]++
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.clients[client]--; h.clients[client] == 0 {
+			delete(h.clients, client)
+		}
+	}, true
 }
 
 // answer calls the handler of the endpoint. An error means that nothing was written yet.

@@ -25,11 +25,6 @@ func (h *Handler) referrersOf(w http.ResponseWriter, r *http.Request, q route.Re
 	if !ok {
 		return denied(d)
 	}
-	release, err := h.referrers.acquire(r.Context(), d.Name.Repository)
-	if err != nil {
-		panic(http.ErrAbortHandler) // nobody is there to answer
-	}
-	defer release()
 	index, filtered := h.askReferrers(r.Context(), d.Name.Repository, target.Digest, q.ArtifactType)
 	head := w.Header()
 	if filtered {
@@ -44,7 +39,11 @@ func (h *Handler) referrersOf(w http.ResponseWriter, r *http.Request, q route.Re
 // askReferrers asks the registry.
 // PRODUCT: section 4, always 200: a registry that fails has no referrers.
 func (h *Handler) askReferrers(ctx context.Context, repository string, d digest.Digest, artifactType string) (index []byte, filtered bool) {
-	index, filtered, err := h.o.Upstream.Referrers(ctx, repository, d, artifactType)
+	release, err := h.referrers.acquire(ctx, repository)
+	if err == nil {
+		index, filtered, err = h.o.Upstream.Referrers(ctx, repository, d, artifactType)
+		release()
+	}
 	if err == nil && index == nil {
 		return []byte(noReferrers), artifactType != ""
 	}

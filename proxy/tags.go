@@ -61,7 +61,7 @@ func (h *Handler) tags(w http.ResponseWriter, r *http.Request, q route.Request) 
 func (h *Handler) askTags(r *http.Request, d trust.Decision) ([]string, error) {
 	release, err := h.referrers.acquire(r.Context(), d.Name.Repository)
 	if err != nil {
-		panic(http.ErrAbortHandler) // nobody is there to answer
+		return nil, err
 	}
 	defer release()
 	tags, err := h.o.Upstream.Tags(r.Context(), d.Name.Repository)

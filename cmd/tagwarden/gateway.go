@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,9 @@ import (
 // watchEvery is how often the configuration and the files it names are looked at for changes.
 const watchEvery = 2 * time.Second
 
+// retryTicks is how many looks later a rejected configuration is tried again although nothing has changed.
+const retryTicks = 15
+
 // A gateway is what serve runs: the parts that live as long as the process, and the generation that answers now.
 type gateway struct {
 	file    string
@@ -35,6 +39,8 @@ type gateway struct {
 	lines   *audit.Log
 	audit   *logFile // nil: lines go to standard output
 	newID   func() string
+	hangup  chan os.Signal
+	beside  sync.WaitGroup // what goes on beside answers
 	current atomic.Pointer[generation]
 }
 
@@ -64,6 +70,7 @@ func (g *gateway) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 
 // generation builds everything anew from a configuration. Sources that are configured as before keep what they hold.
 func (g *gateway) generation(cfg *config.Config) (*generation, error) {
+	// Taken before the files are read: what changes meanwhile is noticed.
 	next := &generation{cfg: cfg, print: fingerprint(g.file, cfg)}
 	var before *trustHalf
 	if old := g.current.Load(); old != nil {
@@ -76,6 +83,8 @@ func (g *gateway) generation(cfg *config.Config) (*generation, error) {
 			return nil, fmt.Errorf("tls: %w", err)
 		}
 		next.pair = &pair
+	} else if old := g.current.Load(); old != nil {
+		next.pair = old.pair // the listener goes on as it began
 	}
 	if next.registries, err = newRegistries(cfg, g.o.sent); err != nil {
 		return nil, err
@@ -89,6 +98,7 @@ func (g *gateway) generation(cfg *config.Config) (*generation, error) {
 			g.o.decision(r)
 			return g.lines.Record(r)
 		},
+		Recordable: g.lines.Full, Go: g.beside.Go,
 	})
 	return next, nil
 }
@@ -128,29 +138,36 @@ func needRestart(old, cfg *config.Config) []string {
 	return fixed
 }
 
-// watch reloads when it is told to, and when the configuration or a file that it names has changed, until ctx ends.
-func (g *gateway) watch(ctx context.Context, hangup <-chan os.Signal) {
+// watch reloads when it is told to, and when the configuration or a file that it names has changed, until ctx ends. What was
+// rejected is tried again from time to time: it may have named a file that was not there yet.
+func (g *gateway) watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	tried := g.current.Load().print
+	tried, rejected, waited := g.current.Load().print, "", 0
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-hangup:
+		case <-g.hangup:
 			g.reopenAudit(true)
 		case <-tick.C:
 			g.reopenAudit(false)
-			print := fingerprint(g.file, g.current.Load().cfg)
-			if print == tried {
+			waited++
+			if fingerprint(g.file, g.current.Load().cfg) == tried && (rejected == "" || waited < retryTicks) {
 				continue
 			}
-			tried = print
 		}
-		if err := g.reload(); err != nil {
+		// Before anything is read: what changes from here on is noticed at the next tick.
+		tried, waited = fingerprint(g.file, g.current.Load().cfg), 0
+		err := g.reload()
+		if err == nil {
+			rejected = ""
+			continue
+		}
+		if err.Error() != rejected {
+			rejected = err.Error()
 			g.log.Error("configuration rejected, the one before goes on", zap.String("file", g.file), zap.Error(err))
 		}
-		tried = fingerprint(g.file, g.current.Load().cfg)
 	}
 }
 

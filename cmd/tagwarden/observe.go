@@ -81,7 +81,7 @@ func (o *observer) dropped(lines int, err error) {
 	for range lines {
 		o.metrics.AuditDropped()
 	}
-	o.log.Error("audit lines lost", zap.Int("lines", lines), zap.Error(err))
+	o.say("audit lines lost", "audit", "", zap.Error(err))
 }
 
 // proxy observes requests.

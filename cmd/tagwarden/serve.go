@@ -41,16 +41,23 @@ func serveCommand(file *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			log := newLog(c.ErrOrStderr())
-			defer log.Sync() //nolint:errcheck // standard error cannot be synced everywhere
-			return serve(c.Context(), *file, cfg, log, c.OutOrStdout())
+			out := newSpill(c.ErrOrStderr())
+			defer func() {
+				patience, cancel := context.WithTimeout(context.Background(), time.Second)
+				defer cancel()
+				out.close(patience.Done())
+			}()
+			return serve(c.Context(), *file, cfg, newLog(out), c.OutOrStdout())
 		},
 	}
 }
 
 // serve runs the gateway until ctx ends, and then lets what is under way finish.
 func serve(ctx context.Context, file string, cfg *config.Config, log *zap.Logger, stdout io.Writer) (err error) {
-	g := &gateway{file: file, log: log, newID: newIDs()}
+	g := &gateway{file: file, log: log, newID: newIDs(), hangup: make(chan os.Signal, 1)}
+	// From the first moment to the last: a hangup must not end the process.
+	signal.Notify(g.hangup, syscall.SIGHUP)
+	defer signal.Stop(g.hangup)
 	g.o = &observer{log: log, hush: newHush(time.Now), metrics: admin.NewMetrics(admin.MetricsOptions{
 		Version: version, CacheBytes: func() int64 { return g.content.Stats().Bytes },
 	})}
@@ -72,7 +79,11 @@ func serve(ctx context.Context, file string, cfg *config.Config, log *zap.Logger
 		return err
 	}
 	g.current.Store(first)
-	defer func() { g.current.Load().decider.close() }()
+	defer func() {
+		g.current.Load().decider.close()
+		// PRODUCT: invariant 10, decisions that are still awaited are recorded before the log closes.
+		g.beside.Wait()
+	}()
 	return g.listen(ctx, cfg)
 }
 
@@ -123,14 +134,13 @@ func (g *gateway) listen(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return errors.Join(err, registry.Close())
 	}
-	ready := func() map[string]error { return map[string]error{"config": nil, "state": g.kept.Writable()} }
+	ready := func() map[string]error {
+		return map[string]error{"config": nil, "state": g.kept.Writable(), "audit": g.lines.Full()}
+	}
 	door, desk := proxy.Server(g, g.log), proxy.Server(admin.Handler(ready, g.o.metrics, g.serveExplain), g.log)
 	door.TLSConfig = &tls.Config{GetCertificate: g.certificate, MinVersion: tls.VersionTLS12}
 	g.log.Info("listening", zap.String("registry", registry.Addr().String()), zap.String("admin", operators.Addr().String()),
 		zap.Bool("tls", cfg.TLS != nil), zap.String("version", version))
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	ctx, cancel := context.WithCancel(ctx)
 	var all errgroup.Group
 	all.Go(func() error {
@@ -141,7 +151,7 @@ func (g *gateway) listen(ctx context.Context, cfg *config.Config) error {
 		return closed(door.Serve(registry))
 	})
 	all.Go(func() error { defer cancel(); return closed(desk.Serve(operators)) })
-	all.Go(func() error { g.watch(ctx, hangup); return nil })
+	all.Go(func() error { g.watch(ctx); return nil })
 	all.Go(func() error {
 		<-ctx.Done()
 		g.log.Info("draining")

@@ -39,6 +39,7 @@ type source struct {
 	*trust.Collections
 	format *dct.Format
 	cfg    config.Source
+	egress string
 	print  [sha256.Size]byte // of the files that cfg names
 }
 
@@ -48,7 +49,7 @@ func (t *trustHalf) close() { t.closeAllBut(&trustHalf{}) }
 // closeAllBut ends the refreshes of the sources that next does not have.
 func (t *trustHalf) closeAllBut(next *trustHalf) {
 	for name, s := range t.sources {
-		if next.sources[name].Collections != s.Collections {
+		if next == nil || next.sources[name].Collections != s.Collections {
 			s.Close()
 		}
 	}
@@ -61,6 +62,7 @@ func newTrust(cfg *config.Config, o trustOptions) (*trustHalf, error) {
 	for name, s := range cfg.Sources {
 		built, err := newSource(cfg, name, s, o)
 		if err != nil {
+			t.closeAllBut(o.before)
 			return nil, fmt.Errorf("source %s: %w", name, err)
 		}
 		t.sources[name] = built
@@ -81,9 +83,9 @@ func newTrust(cfg *config.Config, o trustOptions) (*trustHalf, error) {
 
 // newSource builds one source, or returns the one of before that is the same.
 func newSource(cfg *config.Config, name string, s config.Source, o trustOptions) (source, error) {
-	built := source{cfg: s, print: printOf(sourceFiles(s))}
+	built := source{egress: fmt.Sprint(cfg.EgressProxy), cfg: s, print: printOf(sourceFiles(s))}
 	if o.before != nil {
-		if old, ok := o.before.sources[name]; ok && reflect.DeepEqual(old.cfg, built.cfg) && old.print == built.print {
+		if old, ok := o.before.sources[name]; ok && reflect.DeepEqual(old.cfg, built.cfg) && old.print == built.print && old.egress == built.egress {
 			return old, nil
 		}
 	}

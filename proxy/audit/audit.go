@@ -2,9 +2,11 @@
 package audit
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -37,6 +39,10 @@ type Log struct {
 	stop    chan struct{} // closed by Close
 	stopped chan struct{} // closed when the last line was written
 	failing atomic.Bool   // under Refuse: the writer does not take lines now
+	cut     bool          // what was written ends within a line; of run alone
+
+	mu     sync.RWMutex
+	closed bool // no line goes into the queue any more
 }
 
 // New returns a log that writes to w until it is closed. Nobody else may write to w meanwhile.
@@ -55,14 +61,18 @@ func (l *Log) Record(v any) error {
 	if err != nil {
 		return err
 	}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
 	// PRODUCT: section 2, refuse stops serving while the log takes nothing.
 	if l.failing.Load() {
 		return ErrFull
 	}
-	select {
-	case l.queue <- append(line, '\n'):
-		return nil
-	default:
+	if !l.closed {
+		select {
+		case l.queue <- append(line, '\n'):
+			return nil
+		default:
+		}
 	}
 	if l.o.Refuse {
 		return ErrFull
@@ -71,8 +81,19 @@ func (l *Log) Record(v any) error {
 	return nil
 }
 
-// Close writes what is in the queue, and ends the log. Record must not be called any more.
+// Full returns the error that Record would return now.
+func (l *Log) Full() error {
+	if l.o.Refuse && (l.failing.Load() || len(l.queue) == cap(l.queue)) {
+		return ErrFull
+	}
+	return nil
+}
+
+// Close writes what is in the queue, and ends the log. What is recorded later is lost, and counted as such.
 func (l *Log) Close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
 	close(l.stop)
 	<-l.stopped
 }
@@ -93,29 +114,35 @@ func (l *Log) run() {
 }
 
 // batch returns the line with those that wait behind it, up to the size of one write.
-func (l *Log) batch(line []byte) (batch []byte, lines int) {
-	batch, lines = line, 1
-	for len(batch) < batchBytes {
+func (l *Log) batch(line []byte) []byte {
+	for len(line) < batchBytes {
 		select {
 		case next := <-l.queue:
-			batch, lines = append(batch, next...), lines+1
+			line = append(line, next...)
 		default:
-			return batch, lines
+			return line
 		}
 	}
-	return batch, lines
+	return line
 }
 
-// write writes the batch. What cannot be written is lost, or, under Refuse, tried again until the log is closed.
-func (l *Log) write(batch []byte, lines int) {
+// write writes whole lines. Those that cannot be written are lost, or, under Refuse, tried again until the log is closed.
+func (l *Log) write(batch []byte) {
 	for {
+		if l.cut {
+			batch = append([]byte{'\n'}, batch...)
+		}
 		n, err := l.w.Write(batch)
+		if n > 0 {
+			l.cut = batch[n-1] != '\n'
+		}
 		if err == nil {
 			l.failing.Store(false)
 			return
 		}
-		if batch = batch[n:]; !l.o.Refuse {
-			l.o.Dropped(lines, err)
+		// A line of which a part was written comes again, whole.
+		if batch = rest(batch, n); !l.o.Refuse {
+			l.o.Dropped(bytes.Count(batch, newline), err)
 			return
 		}
 		l.failing.Store(true)
@@ -124,8 +151,15 @@ func (l *Log) write(batch []byte, lines int) {
 		case <-again.C:
 		case <-l.stop:
 			again.Stop()
-			l.o.Dropped(lines, err)
+			l.o.Dropped(bytes.Count(batch, newline), err)
 			return
 		}
 	}
+}
+
+var newline = []byte{'\n'}
+
+// rest returns the lines of which not all is among the first n bytes.
+func rest(batch []byte, n int) []byte {
+	return batch[bytes.LastIndexByte(batch[:n], '\n')+1:]
 }

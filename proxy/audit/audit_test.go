@@ -90,6 +90,9 @@ func TestDiskFullAndFreedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
+		if err := l.Full(); !errors.Is(err, ErrFull) {
+			t.Errorf("full: %v", err)
+		}
 		if err := l.Record("second"); !errors.Is(err, ErrFull) {
 			t.Errorf("while the disk is full: %v", err)
 		}
@@ -100,7 +103,8 @@ func TestDiskFullAndFreedAgain(t *testing.T) {
 			t.Errorf("after it was freed: %v", err)
 		}
 		l.Close()
-		if got := s.String(); got != "\"first\"\n\"third\"\n" {
+		// The half that fitted stays, on a line of its own.
+		if got := s.String(); got != "\"fir\n\"first\"\n\"third\"\n" {
 			t.Errorf("got %q", got)
 		}
 	})
@@ -117,8 +121,9 @@ func TestDropCountsWhatTheDiskRefuses(t *testing.T) {
 		}
 	}
 	l.Close()
-	if dropped != 10 {
-		t.Errorf("%d dropped, want 10", dropped)
+	// Of each write the disk takes a half: what is whole there is not lost.
+	if whole := strings.Count(s.String(), "\"x\"\n"); dropped == 0 || dropped+whole != 10 {
+		t.Errorf("%d dropped and %d written, want 10 in all", dropped, whole)
 	}
 }
 
@@ -137,4 +142,42 @@ func TestCloseWhileTheDiskIsFull(t *testing.T) {
 			t.Errorf("%d dropped, want 1", dropped)
 		}
 	})
+}
+
+// TestCutLine: a line of which the disk took a half spoils no other, and is counted.
+func TestCutLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s sink
+		dropped := 0
+		l := New(&s, Options{Dropped: func(n int, _ error) { dropped += n }})
+		for i, err := range []error{nil, errors.New("no space left"), nil} {
+			s.fail(err)
+			if err := l.Record(fmt.Sprint("line", i)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		l.Close()
+		if got := s.String(); got != "\"line0\"\n\"lin\n\"line2\"\n" || dropped != 1 {
+			t.Errorf("%q, %d dropped", got, dropped)
+		}
+	})
+}
+
+func TestAfterClose(t *testing.T) {
+	var s sink
+	dropped := 0
+	l := New(&s, Options{Dropped: func(n int, _ error) { dropped += n }})
+	l.Close()
+	if err := l.Record("late"); err != nil || dropped != 1 {
+		t.Errorf("%v, %d dropped", err, dropped)
+	}
+	l = New(&s, Options{Refuse: true})
+	if err := l.Full(); err != nil {
+		t.Error(err)
+	}
+	l.Close()
+	if err := l.Record("late"); !errors.Is(err, ErrFull) {
+		t.Error(err)
+	}
 }

@@ -15,6 +15,7 @@ import (
 const (
 	tagsPerPage = 10000
 	maxPages    = 20
+	maxTags     = 200_000
 )
 
 var tagPattern = regexp.MustCompile("^" + reference.TagRegexp.String() + "$")
@@ -64,7 +65,7 @@ func (a ask) served(header string) (digest.Digest, error) {
 }
 
 // Tags returns the tags that repository has by the word of its registry, in its order and without those that are not
-// valid: the first 20 pages of 10,000 at most, each of at most 4,194,304 bytes. It takes 60 s at most.
+// valid: 20 pages and 200,000 tags at most, each page of at most 4,194,304 bytes. It takes 60 s at most.
 // OCI: end-8a, end-8b
 func (r Registries) Tags(ctx context.Context, repository string) ([]string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, documentLimit, errSlow)
@@ -83,6 +84,13 @@ func (r Registries) Tags(ctx context.Context, repository string) ([]string, erro
 		page, more, err := a.page(ctx)
 		if err != nil {
 			return nil, err
+		}
+		// PRODUCT: invariant 9, a registry that never comes to an end is not listened to for ever.
+		if len(all)+len(page) > maxTags {
+			return nil, a.client.fail(invalid("more than %d tags", maxTags))
+		}
+		if more && len(page) > 0 && len(all) > 0 && page[len(page)-1] == all[len(all)-1] {
+			return nil, a.client.fail(invalid("the list of tags goes in circles"))
 		}
 		if all = append(all, page...); !more || len(page) == 0 {
 			break

@@ -81,16 +81,27 @@ func TestTags(t *testing.T) {
 	}
 }
 
-// TestTagsEnd: a registry that repeats itself for ever is not listened to for ever.
+// TestTagsEnd: a registry that comes to no end is not listened to for ever, nor remembered.
 func TestTagsEnd(t *testing.T) {
 	n := 0
 	r, _ := behind(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		n++
 		w.Header().Set("Link", `<x>; rel="next"`)
-		fmt.Fprint(w, `{"tags":["a"]}`)
+		fmt.Fprintf(w, `{"tags":["a%d"]}`, n)
 	}))
 	if tags, err := r.Tags(t.Context(), repo); len(tags) != maxPages || n != maxPages || err != nil {
 		t.Errorf("%d tags from %d pages, %v", len(tags), n, err)
+	}
+	for name, page := range map[string]string{
+		"in circles": `{"tags":["a"]}`, "too many": `{"tags":[` + strings.Repeat(`"a",`, maxTags) + `"b"]}`,
+	} {
+		r, _ := behind(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Link", `<x>; rel="next"`)
+			fmt.Fprint(w, page)
+		}))
+		if tags, err := r.Tags(t.Context(), repo); !errors.Is(err, fs.ErrInvalid) {
+			t.Errorf("%s: %d tags, %v", name, len(tags), err)
+		}
 	}
 }
 
