@@ -60,13 +60,7 @@ func skopeo(t *testing.T, good, bad string, signed digest.Digest) {
 
 func podman(t *testing.T, good, bad string, signed digest.Digest) {
 	need(t, "podman")
-	dir := t.TempDir()
-	env := environment(dir)
-	t.Cleanup(func() { unmount(t, dir) })
-	storage := []string{"--root", filepath.Join(dir, "root"), "--runroot", filepath.Join(dir, "run"),
-		"--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "none"}
-	cli := func(args ...string) (string, int) { return run(t, env, nil, "podman", append(storage, args...)...) }
-
+	cli := newPodman(t, "")
 	if out, status := cli("pull", "--tls-verify=false", good); status != 0 {
 		t.Fatalf("pull: exit status %d\n%s", status, out)
 	}
@@ -76,6 +70,30 @@ func podman(t *testing.T, good, bad string, signed digest.Digest) {
 	}
 	out, status = cli("pull", "--tls-verify=false", bad)
 	wantRefusal(t, out, status)
+}
+
+// newPodman gives a podman with storage of its own. registries is the text of its
+// registries.conf; without one, that of the machine holds.
+func newPodman(t *testing.T, registries string) func(args ...string) (string, int) {
+	t.Helper()
+	dir := t.TempDir()
+	env := environment(dir)
+	if registries != "" {
+		file := filepath.Join(dir, "registries.conf")
+		write(t, file, registries)
+		env = append(env, "CONTAINERS_REGISTRIES_CONF="+file)
+	}
+	t.Cleanup(func() { unmount(t, dir) })
+	storage := []string{"--root", filepath.Join(dir, "root"), "--runroot", filepath.Join(dir, "run"),
+		"--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "none"}
+	return func(args ...string) (string, int) { return run(t, env, nil, "podman", append(storage, args...)...) }
+}
+
+// ctr runs containerd's own client against the containerd that dockerd has.
+func (e *engine) ctr(t testing.TB, args ...string) (string, int) {
+	t.Helper()
+	socket := filepath.Join(e.dir, "exec", "containerd", "containerd.sock")
+	return run(t, e.env, nil, "ctr", append([]string{"--address", socket, "--namespace", "e2e"}, args...)...)
 }
 
 // containerd pulls by the upstream's own name, and asks the gateway as every
@@ -90,20 +108,16 @@ func containerd(t *testing.T, g *gateway, e *engine, repository string, signed d
 [host."http://%[1]s"]
 capabilities = ["pull", "resolve"]
 `, g.addr))
-	ctr := func(args ...string) (string, int) {
-		socket := filepath.Join(e.dir, "exec", "containerd", "containerd.sock")
-		return run(t, e.env, nil, "ctr", append([]string{"--address", socket, "--namespace", "e2e"}, args...)...)
-	}
 	pull := []string{"images", "pull", "--snapshotter", "native", "--hosts-dir", hosts}
 
-	if out, status := ctr(append(pull, repository+":v1")...); status != 0 {
+	if out, status := e.ctr(t, append(pull, repository+":v1")...); status != 0 {
 		t.Fatalf("pull: exit status %d\n%s", status, out)
 	}
-	if out, status := ctr("images", "list"); status != 0 || !strings.Contains(out, signed.String()) {
+	if out, status := e.ctr(t, "images", "list"); status != 0 || !strings.Contains(out, signed.String()) {
 		t.Errorf("signed is %s, pulled is\n%s", signed, out)
 	}
 	// This version of ctr does not show the body of a refusal.
-	if out, status := ctr(append(pull, repository+":v2")...); status == 0 || !strings.Contains(out, "403 Forbidden") {
+	if out, status := e.ctr(t, append(pull, repository+":v2")...); status == 0 || !strings.Contains(out, "403 Forbidden") {
 		t.Errorf("an unsigned tag: exit status %d\n%s", status, out)
 	}
 }

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -32,6 +33,11 @@ func TestUsage(t *testing.T) {
 		{"serve --colour", 2, "colour"},
 		{"version now", 2, ""},
 		{"explain", 2, ""},
+		{"client", 2, "podman"},
+		{"client helm", 2, "helm"},
+		{"audit", 2, "report"},
+		{"state", 2, "reset"},
+		{"state reset corp", 2, ""},
 		{"check --config /does/not/exist.yaml", 1, "/does/not/exist.yaml"},
 		{"serve --config /does/not/exist.yaml", 1, "/does/not/exist.yaml"},
 	}
@@ -123,5 +129,53 @@ func TestExplain(t *testing.T) {
 				t.Errorf("explain %s: no %q in\n%s", test.reference, want, out)
 			}
 		}
+	}
+}
+
+// TestCheckOnline asks the source what it has, and takes the pin from the answer.
+func TestCheckOnline(t *testing.T) {
+	s := newScene(t)
+	g := newGateway(t, s.stack, settings{pin: "{tofu: true}"})
+	out, status := tagwarden(t, "check", "--online", "--config", g.config, s.repository)
+	if status != 0 || !strings.Contains(out, s.root) {
+		t.Errorf("exit status %d, no root key %s in\n%s", status, s.root, out)
+	}
+	s.source.end(t)
+	if out, status := tagwarden(t, "check", "--online", "--config", g.config, s.repository); status != 1 || !strings.Contains(out, "corp") {
+		t.Errorf("without the source: exit status %d\n%s", status, out)
+	}
+}
+
+// TestExplainPast explains what the gateway said, before and after the audit log
+// was moved away, and asks the running gateway itself.
+func TestExplainPast(t *testing.T) {
+	s := newScene(t)
+	g := newGateway(t, s.stack, settings{pin: pinned(s.root)})
+	explain := func(want string, args ...string) {
+		t.Helper()
+		out, status := tagwarden(t, append([]string{"explain", "--config", g.config}, args...)...)
+		if !strings.Contains(out, want) {
+			t.Errorf("explain %q: exit status %d, no %q in\n%s", args, status, want, out)
+		}
+	}
+	first := tagOf(t, g, "v2").decision
+	explain("unsigned_tag", first)
+	explain("unsigned_tag", "--admin", "http://"+g.admin, s.repository+":v2")
+	explain(s.signed.String(), "--admin", "http://"+g.admin, s.repository+":v1")
+
+	moved := g.audit + ".1"
+	if err := os.Rename(g.audit, moved); err != nil {
+		t.Fatal(err)
+	}
+	g.hangup(t)
+	eventually(t, "a new audit log is begun", func() bool {
+		_, err := os.Stat(g.audit)
+		return err == nil
+	})
+	second := tagOf(t, g, "v1").decision
+	explain(s.signed.String(), second)
+	explain("has no decision "+first, first)
+	if out, status := tagwarden(t, "audit", "report", g.audit, moved); status != 0 || !strings.Contains(out, "allow 1, deny 1") {
+		t.Errorf("report: exit status %d\n%s", status, out)
 	}
 }

@@ -107,6 +107,22 @@ func (p *process) kill() {
 	<-p.done
 }
 
+// logged counts the lines of the program's log that have a text.
+func (p *process) logged(t testing.TB, text string) int {
+	t.Helper()
+	data, err := os.ReadFile(p.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(data)) {
+		if strings.Contains(line, text) {
+			n++
+		}
+	}
+	return n
+}
+
 // run runs a command to its end and gives what it printed on both streams, and
 // its exit status.
 func run(t testing.TB, env []string, stdin io.Reader, name string, args ...string) (string, int) {

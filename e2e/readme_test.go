@@ -144,3 +144,57 @@ func TestReadmeReasons(t *testing.T) {
 		t.Errorf("the table has %v\nthere are %v", slices.Sorted(maps.Keys(told)), slices.Sorted(maps.Keys(exist)))
 	}
 }
+
+// TestReadmeRules checks the rules that show how to roll out.
+func TestReadmeRules(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	snippets := regexp.MustCompile("(?s)<!-- e2e-rules -->\n```yaml\n(.*?)```").FindAllSubmatch(readme, -1)
+	if len(snippets) != strings.Count(string(readme), "<!-- e2e-rules -->") || len(snippets) == 0 {
+		t.Fatalf("%d snippets are well formed", len(snippets))
+	}
+	for _, rules := range snippets {
+		file := filepath.Join(t.TempDir(), "tagwarden.yaml")
+		write(t, file, `sources:
+  corp: {notary: "https://notary.example.com", pins: {registry.example.com/**: {tofu: true}}}
+`+string(rules[1]))
+		if out, status := tagwarden(t, "check", "--config", file); status != 0 {
+			t.Errorf("exit status %d\n%s%s", status, rules[1], out)
+		}
+	}
+}
+
+// TestReadmeMetrics looks for every metric and every kind of security event that
+// the README names, and for kinds it does not name.
+func TestReadmeMetrics(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newScene(t)
+	g := newGateway(t, s.stack, settings{pin: pinned(s.root)})
+	served(t, g, "v1", s.signed)
+	_, metrics := fetch(t, "http://"+g.admin+"/metrics")
+	for _, name := range regexp.MustCompile(`tagwarden_[a-z_]+`).FindAllString(string(readme), -1) {
+		if !strings.Contains(metrics, "\n"+name) {
+			t.Errorf("there is no %s", name)
+		}
+	}
+
+	told, exist := make(map[string]bool), make(map[string]bool)
+	row := regexp.MustCompile(`(?m)^\| .*tagwarden_security_events_total.* \| by (.*)$`).FindStringSubmatch(string(readme))
+	if row == nil {
+		t.Fatal("no row of security events")
+	}
+	for _, m := range regexp.MustCompile("`([a-z_]+)`[,;]").FindAllStringSubmatch(row[1], -1) {
+		told[m[1]] = true
+	}
+	for _, m := range regexp.MustCompile(`(?m)^tagwarden_security_events_total\{kind="([a-z_]+)"\}`).FindAllStringSubmatch(metrics, -1) {
+		exist[m[1]] = true
+	}
+	if !maps.Equal(told, exist) {
+		t.Errorf("the row has %v\nthere are %v", slices.Sorted(maps.Keys(told)), slices.Sorted(maps.Keys(exist)))
+	}
+}

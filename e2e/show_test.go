@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"net/http"
 	"regexp"
 	"slices"
@@ -118,14 +117,7 @@ func (s *show) digestPulls(t *testing.T) {
 }
 
 func (s *show) listing(t *testing.T) {
-	a := s.gateway.ask(t, http.MethodGet, "corp/shop/app/tags/list")
-	var list struct{ Tags []string }
-	if err := json.Unmarshal(a.body, &list); err != nil {
-		t.Fatalf("status %d, %v: %s", a.status, err, a.body)
-	}
-	if want := []string{"old", "v1"}; !slices.Equal(list.Tags, want) {
-		t.Errorf("tags %v, want %v", list.Tags, want)
-	}
+	wantTags(t, s.gateway, "old", "v1")
 }
 
 func (s *show) headIsGet(t *testing.T) {

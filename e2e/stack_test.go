@@ -24,6 +24,7 @@ type stack struct {
 	registry, notary string   // addresses
 	ca, key          string   // files with the certificate of notary-server and its key
 	upstream, source *process // the processes of the two
+	marks            int      // that asked has left in the registry's log
 }
 
 // newStack starts docker-registry and notary-server, both empty.
@@ -39,7 +40,7 @@ func newStack(t testing.TB) *stack {
 
 	config := filepath.Join(dir, "registry.yml")
 	write(t, config, fmt.Sprintf(`version: 0.1
-log: {level: error, accesslog: {disabled: true}}
+log: {level: error}
 storage: {filesystem: {rootdirectory: %s}}
 http: {addr: %s, secret: unused}
 `, filepath.Join(dir, "registry"), s.registry))
@@ -68,6 +69,20 @@ func (s *stack) serveSource(t testing.TB) {
 // repository is the full name of a repository in the stack's registry, which is
 // also the name it is signed under.
 func (s *stack) repository(path string) string { return s.registry + "/" + path }
+
+// asked counts the requests that a kind of client has sent to the registry itself,
+// as its access log names it.
+func (s *stack) asked(t testing.TB, agent string) int {
+	t.Helper()
+	// A request is logged at its end; this one is after all before it.
+	s.marks++
+	mark := fmt.Sprintf("/v2/?mark=%d", s.marks)
+	if !answers("http://" + s.registry + mark) {
+		t.Fatal("the registry does not answer")
+	}
+	eventually(t, "the registry's log has the last request", func() bool { return s.upstream.logged(t, mark+" ") > 0 })
+	return s.upstream.logged(t, `"`+agent)
+}
 
 // stop ends both, as an outage of the whole site behind the gateway.
 func (s *stack) stop(t testing.TB) {

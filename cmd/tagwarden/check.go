@@ -99,7 +99,7 @@ func checkOnline(ctx context.Context, cfg *config.Config, decider *trustHalf, im
 func imagesOf(cfg *config.Config, images []string) ([]string, error) {
 	all := make(map[string]bool)
 	for _, i := range images {
-		repository, err := namesOf(cfg).Repository("localhost", i)
+		repository, _, err := locate(cfg, i)
 		if err != nil {
 			return nil, usageError{fmt.Errorf("check --online: %w", err)}
 		}

@@ -118,14 +118,9 @@ func explainHere(ctx context.Context, cfg *config.Config, image string) (explana
 
 // explain decides one reference.
 func (x explainer) explain(ctx context.Context, image string) (explanation, error) {
-	named, err := reference.ParseNormalizedNamed(image)
-	if err != nil {
-		return explanation{}, usageError{fmt.Errorf("explain: %.200q is not an image: %w", image, err)}
-	}
-	// The image is named as the registry's own, or as the gateway's: below one of its hosts.
-	repository, err := namesOf(x.cfg).Repository("localhost", named.Name())
-	if below, berr := namesOf(x.cfg).Repository(reference.Domain(named), reference.Path(named)); err != nil && berr == nil {
-		repository, err = below, nil
+	repository, named, err := locate(x.cfg, image)
+	if named == nil {
+		return explanation{}, usageError{fmt.Errorf("explain: %w", err)}
 	}
 	if err != nil {
 		return explanation{Image: image, Mode: trust.NoMode.String(), Verdict: trust.Deny.String(), Reason: string(trust.UnknownRegistry), Message: err.Error()}, nil
@@ -145,6 +140,23 @@ func (x explainer) explain(ctx context.Context, image string) (explanation, erro
 		e.Cached = cache.Has(x.cfg.Cache.Dir, d)
 	}
 	return e, nil
+}
+
+// locate reads an image as a shell or a Pod has it, the gateway's prefix included, and returns the full name of its
+// repository. Without a reference beside it the error means that it is no image at all.
+func locate(cfg *config.Config, image string) (repository string, named reference.Named, err error) {
+	if named, err = reference.ParseNormalizedNamed(image); err != nil {
+		return "", nil, fmt.Errorf("%.200q is not an image: %w", image, err)
+	}
+	n := namesOf(cfg)
+	// Named as the registry's own, or below one of the gateway's hosts.
+	if repository, err = n.Repository("localhost", named.Name()); err == nil {
+		return repository, named, nil
+	}
+	if below, berr := n.Repository(reference.Domain(named), reference.Path(named)); berr == nil {
+		return below, named, nil
+	}
+	return "", named, err
 }
 
 // upstream says what the registry has under the tag now. It is not asked about what is denied.

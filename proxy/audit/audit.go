@@ -1,4 +1,4 @@
-// Package audit writes one JSON line per decision, in order, without holding requests up.
+// Package audit writes one JSON line per decision, in order, without holding requests up, and counts what such lines say.
 package audit
 
 import (

@@ -79,6 +79,8 @@ type decision struct {
 	Mode    string    `json:"mode"`
 	Reason  string    `json:"reason"`
 	Rule    string    `json:"rule"`
+	// Event is what the line is about instead of a decision: something that a person did to the gateway.
+	Event string `json:"event"`
 }
 
 // Read counts the decisions of one log. It tells bad about every line that is none, by its number from 1, and goes on.
@@ -103,7 +105,7 @@ func (t *Tally) Read(ctx context.Context, r io.Reader, bad func(line int, err er
 			if err != nil {
 				t.report.BadLines++
 				bad(n, err)
-			} else if !d.Time.Before(t.since) {
+			} else if d.Event == "" && !d.Time.Before(t.since) {
 				t.add(d)
 			}
 		}
@@ -136,6 +138,9 @@ func parse(text []byte) (decision, error) {
 	var d decision
 	if err := json.Unmarshal(text, &d); err != nil {
 		return d, err
+	}
+	if d.Event != "" {
+		return d, nil
 	}
 	switch d.Verdict {
 	case "allow", "deny", "would_deny", "would_change", "undecided":

@@ -180,6 +180,15 @@ func TestBadLines(t *testing.T) {
 	}
 }
 
+// TestEventsAreNoDecisions: what a person did stands in the log too, and is neither counted nor bad.
+func TestEventsAreNoDecisions(t *testing.T) {
+	good := log("10:00:00 a x/app:v1 allow audit - r")
+	r := tally(t, time.Time{}, good+`{"time":"2026-11-20T10:00:01Z","event":"state_reset","source":"corp","collection":"x/app"}`+"\n"+good)
+	if r.BadLines != 0 || r.Lines != 3 || r.Rules[0].Requests != 2 {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestLongestLine(t *testing.T) {
 	line := log("10:00:00 a x/app:v1 allow audit - r")
 	line = strings.Replace(line, `"a"`, `"`+strings.Repeat("a", maxLine-len(line)+1)+`"`, 1)
