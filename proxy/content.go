@@ -194,10 +194,14 @@ func newSlots(n Names, many int) slots {
 func (s slots) acquire(ctx context.Context, repository string) (release func(), err error) {
 	registry, _ := names.Split(repository)
 	slot := s[registry]
+	late := time.NewTimer(turnTime)
+	defer late.Stop()
 	select {
 	case slot <- struct{}{}:
 		return sync.OnceFunc(func() { <-slot }), nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
+	case <-late.C:
+		return nil, errBusy
 	}
 }
