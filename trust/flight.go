@@ -132,7 +132,7 @@ func (c *Collections) report(name string, had, s *Snapshot, err error) {
 	e := Event{Kind: EventRefresh, Source: c.o.Source, Collection: name, Err: err}
 	if s != nil {
 		e.Versions = s.Versions
-		e.Changed = had == nil || !slices.Equal(had.Versions, s.Versions)
+		e.Changed = had == nil || !slices.EqualFunc(had.Versions, s.Versions, func(a, b RoleVersion) bool { return a.Role == b.Role && a.Version == b.Version })
 	}
 	c.o.Observe(e)
 	var r *Refusal

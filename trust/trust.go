@@ -62,6 +62,8 @@ type RoleVersion struct {
 	Role    string
 	Version int64
 	Expires time.Time
+	// Keys are the canonical ids of the keys that signed it and count for it.
+	Keys []string
 }
 
 // A Statement is what verified trust data says about one name. It is as good as its Checked and Expires are: those are

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/tagwarden/tagwarden/proxy"
 	"github.com/tagwarden/tagwarden/proxy/upstream"
 	"github.com/tagwarden/tagwarden/trust"
+	"github.com/tagwarden/tagwarden/trust/names"
 	"github.com/tagwarden/tagwarden/trust/state"
 )
 
@@ -67,6 +70,8 @@ type explanation struct {
 	Why      string        `json:"why"` // the rule won
 	Mode     string        `json:"mode"`
 	Source   string        `json:"source"`
+	Pin      string        `json:"pin"`     // whose root may speak for the image
+	Signers  string        `json:"signers"` // that the rule asks for, and those found
 	Checked  *time.Time    `json:"checked"`
 	Versions []roleVersion `json:"versions"`
 	Claims   []claim       `json:"claims"`
@@ -82,10 +87,12 @@ type roleVersion struct {
 	Role    string    `json:"role"`
 	Version int64     `json:"version"`
 	Expires time.Time `json:"expires"`
+	Keys    []string  `json:"keys"`
 }
 
 type claim struct {
 	Role     string   `json:"role"`
+	Signer   string   `json:"signer"`
 	Digest   string   `json:"digest"`
 	Keys     []string `json:"keys"`
 	Released bool     `json:"released"`
@@ -135,11 +142,44 @@ func (x explainer) explain(ctx context.Context, image string) (explanation, erro
 	}
 	if r, ok := x.decider.Find(repository); ok {
 		e.Why = fmt.Sprintf("%s is the most specific match", r.Match)
+		e.Pin = pinOf(x.cfg.Sources[r.Source], repository)
+		if r.Signers != nil {
+			e.Signers = fmt.Sprintf("%d of %s, %d found", r.Signers.Threshold, strings.Join(r.Signers.Of, ", "), e.found(r.Signers.Of))
+		}
 	}
 	if d := digest.Digest(e.Digest); d.Validate() == nil {
 		e.Cached = cache.Has(x.cfg.Cache.Dir, d)
 	}
 	return e, nil
+}
+
+// pinOf says which pin of the source governs the repository.
+func pinOf(s config.Source, repository string) string {
+	var pins names.Index[config.Pin]
+	for _, p := range s.Pins {
+		pins.Add(p.Match, p)
+	}
+	p, ok := pins.Find(repository)
+	switch {
+	case !ok:
+		return ""
+	case p.TOFU:
+		return fmt.Sprintf("%s: trust on first use", p.Match)
+	case p.CA != "":
+		return fmt.Sprintf("%s: ca %s", p.Match, p.CA)
+	}
+	return fmt.Sprintf("%s: keys %s", p.Match, strings.Join(p.Keys, ", "))
+}
+
+// found returns how many of the signers have a claim.
+func (e explanation) found(of []string) int {
+	n := 0
+	for _, name := range of {
+		if slices.ContainsFunc(e.Claims, func(c claim) bool { return c.Signer == name }) {
+			n++
+		}
+	}
+	return n
 }
 
 // locate reads an image as a shell or a Pod has it, the gateway's prefix included, and returns the full name of its
@@ -183,10 +223,10 @@ func explained(image string, d trust.Decision) explanation {
 		e.Checked = &d.Statement.Checked
 	}
 	for _, v := range d.Statement.Versions {
-		e.Versions = append(e.Versions, roleVersion{v.Role, v.Version, v.Expires})
+		e.Versions = append(e.Versions, roleVersion{v.Role, v.Version, v.Expires, v.Keys})
 	}
 	for _, c := range d.Statement.Claims {
-		e.Claims = append(e.Claims, claim{c.Role, c.Target.Digest.String(), c.Keys, c.Released})
+		e.Claims = append(e.Claims, claim{c.Role, c.Signer, c.Target.Digest.String(), c.Keys, c.Released})
 	}
 	return e
 }
@@ -206,11 +246,17 @@ func (e explanation) print(w io.Writer, output string) error {
 		row("", "%s", e.Why)
 	}
 	row("source", "%s", orNone(e.Source))
+	if e.Pin != "" {
+		row("pin", "%s", e.Pin)
+	}
+	if e.Signers != "" {
+		row("signers", "%s", e.Signers)
+	}
 	if e.Checked != nil {
 		row("checked", "%s", e.Checked.UTC().Format(time.RFC3339))
 	}
 	for _, v := range e.Versions {
-		row("", "%s v%d, expires %s", v.Role, v.Version, v.Expires.UTC().Format(time.RFC3339))
+		row("", "%s v%d, expires %s, keys %s", v.Role, v.Version, v.Expires.UTC().Format(time.RFC3339), v.Keys)
 	}
 	for _, c := range e.Claims {
 		row("signed by", "%s as %s, keys %s", c.Role, c.Digest, c.Keys)

@@ -78,14 +78,14 @@ func wantType(role string) string {
 func (t *trusted) versions() []trust.RoleVersion {
 	r, targets := t.root(), t.roles["targets"]
 	all := []trust.RoleVersion{
-		{Role: "root", Version: r.version, Expires: r.until},
-		{Role: "timestamp", Version: t.timestamp.version, Expires: t.timestamp.expires},
-		{Role: "snapshot", Version: t.snapshot.version, Expires: t.snapshot.expires},
-		{Role: "targets", Version: targets.version, Expires: targets.expires},
+		{Role: "root", Version: r.version, Expires: r.until, Keys: r.signers},
+		{Role: "timestamp", Version: t.timestamp.version, Expires: t.timestamp.expires, Keys: t.timestamp.signers},
+		{Role: "snapshot", Version: t.snapshot.version, Expires: t.snapshot.expires, Keys: t.snapshot.signers},
+		{Role: "targets", Version: targets.version, Expires: targets.expires, Keys: targets.signers},
 	}
 	for _, role := range t.order[1:] {
 		if d := t.roles[role]; d.refusal == nil {
-			all = append(all, trust.RoleVersion{Role: role, Version: d.version, Expires: d.expires})
+			all = append(all, trust.RoleVersion{Role: role, Version: d.version, Expires: d.expires, Keys: d.signers})
 		}
 	}
 	return all
