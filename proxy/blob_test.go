@@ -170,7 +170,7 @@ func TestBlobCorrupt(t *testing.T) {
 	for name, c := range map[string]struct {
 		n      int
 		fault  upstreamtest.Fault
-		status int // 0: the connection breaks, or 502 if the fault was found before the first byte left
+		status int // 0: the connection breaks, unless it is known before the first byte, or 502 if the fault was found before the first byte left
 		events []EventKind
 	}{
 		"small, last byte":   {1000, upstreamtest.Fault{CorruptLast: true}, 502, []EventKind{UpstreamInvalid}},

@@ -50,6 +50,14 @@ func (h *Handler) remember(r *http.Request, d trust.Decision) {
 	h.denials.Add(p, denial{d.Name.Tag, h.o.Now()})
 }
 
+// forgive forgets a refused tag that has been served since: its digest is ours to ask for again.
+func (h *Handler) forgive(r *http.Request, n trust.Name) {
+	p := pull{client(r), n.Repository}
+	if refused, ok := h.denials.Get(p); ok && refused.tag == n.Tag {
+		h.denials.Remove(p)
+	}
+}
+
 // suspect looks into a request by digest of a client that was refused a tag of the repository. If the digest is what the
 // registry has under that tag, the client has asked the registry itself: it goes around the gateway.
 // CLIENTS: 1.1, a mirror entry is never enforcement; the digest comes back to the mirror.

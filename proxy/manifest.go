@@ -49,7 +49,9 @@ func (h *Handler) manifest(w http.ResponseWriter, r *http.Request, q route.Reque
 	}
 	if q.Tag == "" {
 		h.suspect(r, d.Name.Repository, q.Digest)
-	} else if !ok && around(d) {
+	} else if ok {
+		h.forgive(r, d.Name)
+	} else if around(d) {
 		h.remember(r, d)
 	}
 	switch {

@@ -99,6 +99,9 @@ func TestHTTP2(t *testing.T) {
 	g.registry.Fail(upstreamPath(d), upstreamtest.Fault{CorruptLast: true, Times: 1})
 	for i := range 3 {
 		res, err := s.Client().Get(s.URL + path)
+		if err != nil && i == 0 {
+			continue // the stream was reset before its headers had left
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

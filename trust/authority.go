@@ -152,7 +152,7 @@ func (a *Authority) begin(id string, n Name) (Decision, Rule, bool) {
 	}
 	d.Rule, d.Mode = r.Name, r.Mode
 	if r.ended(d.Time) {
-		return d.Refused(ExceptionExpired, fmt.Errorf("rule %s ended on %s", r.Name, r.Until.UTC().Format(time.RFC3339))), r, true
+		return d.Refused(ExceptionExpired, fmt.Errorf("rule %s has ended, its last day was %s", r.Name, r.Until.Add(-time.Nanosecond).UTC().Format(time.DateOnly))), r, true
 	}
 	switch r.Mode {
 	case Enforce, Audit:

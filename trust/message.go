@@ -22,7 +22,7 @@ func (d Decision) sentence() string {
 	case RuleDeny:
 		return fmt.Sprintf("%s is refused: rule %s denies it", d.Name, d.Rule)
 	case ExceptionExpired:
-		return fmt.Sprintf("%s is refused: %s; sign it, or give the rule a later end", d.Name, cause(d.Err))
+		return fmt.Sprintf("%s is refused: %s; give the rule a later end, or another mode", d.Name, cause(d.Err))
 	case SignerMissing, SignersDisagree:
 		return fmt.Sprintf("%s is not signed as rule %s asks: %s; %s", d.Name, d.Rule, cause(d.Err), d.signIt())
 	case UnsignedTag:
@@ -33,6 +33,8 @@ func (d Decision) sentence() string {
 		return fmt.Sprintf("%s is refused: trust data of %s has expired: %s; its publisher must sign again", d.Name, d.basis(), cause(d.Err))
 	case MetadataStale, SourceUnreachable:
 		return fmt.Sprintf("%s cannot be verified now: %s: %s; try again when the source answers", d.Name, d.basis(), cause(d.Err))
+	case RootNotPinned:
+		return fmt.Sprintf("%s is refused: trust data of %s does not verify: %s; compare the pin with \"tagwarden check --online %s\"", d.Name, d.basis(), cause(d.Err), d.Name.Repository)
 	case ClockBehind:
 		return fmt.Sprintf("%s cannot be verified now: %s; set the gateway's clock", d.Name, cause(d.Err))
 	case StateUnavailable:

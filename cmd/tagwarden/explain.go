@@ -52,7 +52,7 @@ func explainCommand(file *string) *cobra.Command {
 			if err := e.print(c.OutOrStdout(), output); err != nil {
 				return err
 			}
-			if e.Verdict != trust.Allow.String() {
+			if e.Verdict == trust.Deny.String() || e.Verdict == trust.Undecided.String() {
 				return errSaid
 			}
 			return nil
@@ -134,11 +134,16 @@ func (x explainer) explain(ctx context.Context, image string) (explanation, erro
 	}
 	var e explanation
 	if d, ok := named.(reference.Digested); ok {
-		e = explained(repository+"@"+d.Digest().String(), x.decider.Digest(newIDs()(), repository, d.Digest()))
+		e = explained(repository+"@"+d.Digest().String(), x.decider.Digest(notRecorded, repository, d.Digest()))
 	} else {
 		name := trust.Name{Repository: repository, Tag: reference.TagNameOnly(named).(reference.Tagged).Tag()}
-		e = explained(name.String(), x.decider.Decide(ctx, newIDs()(), name))
-		e.Upstream = x.upstream(ctx, name, e.Reason)
+		d := x.decider.Decide(ctx, notRecorded, name)
+		upstream := x.upstream(ctx, name, string(d.Reason))
+		if has := digest.Digest(upstream); has.Validate() == nil {
+			d = d.Saw(has)
+		}
+		e = explained(name.String(), d)
+		e.Upstream = upstream
 	}
 	if r, ok := x.decider.Find(repository); ok {
 		e.Why = fmt.Sprintf("%s is the most specific match", r.Match)
@@ -193,11 +198,15 @@ func locate(cfg *config.Config, image string) (repository string, named referenc
 	if repository, err = n.Repository("localhost", named.Name()); err == nil {
 		return repository, named, nil
 	}
-	if below, berr := n.Repository(reference.Domain(named), reference.Path(named)); berr == nil {
-		return below, named, nil
+	below, berr := n.Repository(reference.Domain(named), reference.Path(named))
+	if berr != nil && reference.Domain(named) == names.DockerHub {
+		return "", named, err
 	}
-	return "", named, err
+	return below, named, berr
 }
+
+// notRecorded stands for the id of a decision that only explains.
+const notRecorded = "not recorded"
 
 // upstream says what the registry has under the tag now. It is not asked about what is denied.
 func (x explainer) upstream(ctx context.Context, n trust.Name, reason string) string {

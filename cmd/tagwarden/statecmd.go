@@ -35,6 +35,12 @@ func stateCommand(file *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if _, ok := cfg.Sources[args[0]]; !ok {
+				return usageError{fmt.Errorf("state reset: there is no source %q", args[0])}
+			}
+			if why == "" {
+				return usageError{errors.New("state reset: --reason is missing: what is forgotten here cannot be known again")}
+			}
 			kept, err := openState(c.Context(), cfg, nil)
 			if err != nil {
 				return err
@@ -42,7 +48,7 @@ func stateCommand(file *string) *cobra.Command {
 			return errors.Join(resetState(cfg, kept, args[0], args[1], why, c.OutOrStdout()), kept.Close())
 		},
 	}
-	reset.Flags().StringVar(&why, "reason", "", "why, for the audit log")
+	reset.Flags().StringVar(&why, "reason", "", "why, for the audit log; required")
 	c.AddCommand(reset)
 	return c
 }
@@ -59,13 +65,10 @@ type resetRecord struct {
 
 // resetState archives one collection and records it.
 func resetState(cfg *config.Config, kept *state.Store, source, collection, why string, stdout io.Writer) error {
-	s, ok := cfg.Sources[source]
-	if !ok {
-		return usageError{fmt.Errorf("state reset: there is no source %q", source)}
-	}
+	s := cfg.Sources[source]
 	repository, err := names.Repository(collection)
 	if err != nil {
-		return usageError{fmt.Errorf("state reset: %w", err)}
+		return usageError{fmt.Errorf("state reset: COLLECTION is the full name of an image, without tag: %w", err)}
 	}
 	now := time.Now()
 	archive, err := kept.Collection(source, strings.Replace(s.GUN, "{name}", repository, 1)).Reset(now)

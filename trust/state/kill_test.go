@@ -9,7 +9,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
+	"path/filepath"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -36,7 +40,28 @@ func saveForever(dir string) {
 	}
 }
 
+// saveOnFullDisk is what a process does whose disk takes files of a thousand bytes only: it saves once in vain.
+func saveOnFullDisk(dir string) {
+	signal.Ignore(syscall.SIGXFSZ)
+	s, err := Open(context.Background(), Options{Dir: dir})
+	if err != nil {
+		panic(err)
+	}
+	c := s.Collection("corp", "r.example/app")
+	if _, err := c.Load(); err != nil {
+		panic(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 1000, Max: 1000}); err != nil {
+		panic(err)
+	}
+	fmt.Println(c.Save(record(3)), s.Writable())
+	os.Exit(0)
+}
+
 func TestMain(m *testing.M) {
+	if dir := os.Getenv("TAGWARDEN_TEST_FULL"); dir != "" {
+		saveOnFullDisk(dir)
+	}
 	if dir := os.Getenv("TAGWARDEN_TEST_SAVE_IN"); dir != "" {
 		saveForever(dir)
 	}
@@ -82,5 +107,23 @@ func TestKill(t *testing.T) {
 			t.Fatalf("version %d is kept, after %d was", version, kept)
 		}
 		must(t, s.Close())
+	}
+}
+
+// TestFullDisk: what cannot be kept is said not to be, and what was kept before stays.
+func TestFullDisk(t *testing.T) {
+	s, _ := saved(t)
+	must(t, s.Close())
+	cmd := exec.Command(os.Args[0], "-test.run=^$")
+	cmd.Env = append(os.Environ(), "TAGWARDEN_TEST_FULL="+s.o.Dir)
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "file too large") {
+		t.Errorf("%v: %s", err, out)
+	}
+	s = open(t, s.o.Dir)
+	got, err := s.Collection("corp", "r.example/app").Load()
+	check(t, "after a full disk", got, err, 2)
+	if left, _ := filepath.Glob(filepath.Join(s.o.Dir, "corp", "*", tmpPrefix+"*")); len(left) > 0 {
+		t.Errorf("left %v", left)
 	}
 }

@@ -83,7 +83,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("state: %w", err)
 	}
 	if err := flock(ctx, f); err != nil {
-		return nil, errors.Join(fmt.Errorf("state %s: another process holds the lock: %w", o.Dir, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("state %s is in use by another process, stop the running gateway first: %w", o.Dir, err), f.Close())
 	}
 	s.lock = f
 	sweep(filepath.Join(o.Dir, "*"))
