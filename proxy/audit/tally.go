@@ -79,6 +79,8 @@ type decision struct {
 	Mode    string    `json:"mode"`
 	Reason  string    `json:"reason"`
 	Rule    string    `json:"rule"`
+	// Served is the digest that was served; empty for none.
+	Served *string `json:"served"`
 	// Event is what the line is about instead of a decision: something that a person did to the gateway.
 	Event string `json:"event"`
 }
@@ -189,6 +191,10 @@ func (t *Tally) add(d decision) {
 	}
 	if d.Tag == "" {
 		r.withoutTag++
+		return
+	}
+	// What the registry does not have either, a slip of the pen most often, breaks nothing.
+	if d.Served != nil && *d.Served == "" && strings.HasPrefix(d.Verdict, "would_") {
 		return
 	}
 	t.tag(r, d)

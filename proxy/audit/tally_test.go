@@ -189,6 +189,17 @@ func TestEventsAreNoDecisions(t *testing.T) {
 	}
 }
 
+// TestNothingServedBreaksNothing: a tag that the registry does not have either is nobody's deployment.
+func TestNothingServedBreaksNothing(t *testing.T) {
+	line := log("10:00:00 a x/app:v9 would_deny audit unsigned_tag r")
+	for served, want := range map[string]int{`"served":"",`: 0, `"served":"sha256:00",`: 1, "": 1} {
+		r := tally(t, time.Time{}, strings.Replace(line, "{", "{"+served, 1))
+		if len(r.Rules[0].Breaks) != want || r.Rules[0].Requests != 1 {
+			t.Errorf("%s: %+v", served, r.Rules[0])
+		}
+	}
+}
+
 func TestLongestLine(t *testing.T) {
 	line := log("10:00:00 a x/app:v1 allow audit - r")
 	line = strings.Replace(line, `"a"`, `"`+strings.Repeat("a", maxLine-len(line)+1)+`"`, 1)
