@@ -58,7 +58,35 @@ func saveOnFullDisk(dir string) {
 	os.Exit(0)
 }
 
+// saveReadOnly is what a process does that may not write to its state folder any more: it saves once in vain.
+func saveReadOnly(dir string) {
+	s, err := Open(context.Background(), Options{Dir: dir})
+	if err != nil {
+		panic(err)
+	}
+	c := s.Collection("corp", "r.example/app")
+	if _, err := c.Load(); err != nil {
+		panic(err)
+	}
+	for _, folder := range []string{c.dir, dir} {
+		if err := os.Chmod(folder, 0o500); err != nil {
+			panic(err)
+		}
+	}
+	if os.Geteuid() == 0 { // whom no mode binds
+		if err := syscall.Setuid(65534); err != nil {
+			panic(err)
+		}
+	}
+	fmt.Println("save:", c.Save(record(3)))
+	fmt.Println("writable:", s.Writable())
+	os.Exit(0)
+}
+
 func TestMain(m *testing.M) {
+	if dir := os.Getenv("TAGWARDEN_TEST_READ_ONLY"); dir != "" {
+		saveReadOnly(dir)
+	}
 	if dir := os.Getenv("TAGWARDEN_TEST_FULL"); dir != "" {
 		saveOnFullDisk(dir)
 	}
@@ -126,4 +154,22 @@ func TestFullDisk(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(s.o.Dir, "corp", "*", tmpPrefix+"*")); len(left) > 0 {
 		t.Errorf("left %v", left)
 	}
+}
+
+// TestReadOnlyFolder: the same where nothing can be written at all.
+func TestReadOnlyFolder(t *testing.T) {
+	s, c := saved(t)
+	must(t, s.Close())
+	cmd := exec.Command(os.Args[0], "-test.run=^$")
+	cmd.Env = append(os.Environ(), "TAGWARDEN_TEST_READ_ONLY="+s.o.Dir)
+	out, err := cmd.CombinedOutput()
+	for _, folder := range []string{s.o.Dir, c.dir} {
+		must(t, os.Chmod(folder, 0o700))
+	}
+	if err != nil || strings.Count(string(out), "permission denied") != 2 {
+		t.Errorf("%v: %s", err, out)
+	}
+	s = open(t, s.o.Dir)
+	got, err := s.Collection("corp", "r.example/app").Load()
+	check(t, "after a read-only folder", got, err, 2)
 }
