@@ -11,10 +11,13 @@ IMAGE ?= tagwarden
 CA_CERTIFICATES ?= /etc/ssl/certs/ca-certificates.crt
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check e2e image load fmt clean
+.PHONY: help run build test check e2e image load fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## the demo: a gateway, a small registry and a signed repository in one process, offline
+	@bin/tagwarden demo
 
 build: ## build the static binary into bin/tagwarden
 	@echo "build: tagwarden $(VERSION) into bin/tagwarden"

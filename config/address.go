@@ -89,9 +89,14 @@ func (r *reader) address(v value) *url.URL {
 	return u
 }
 
-// addressWithPath reads the http or https address of a server, and trims a slash at its end. A text that may hold a
-// password is never shown.
+// addressWithPath reads the http or https address of a server, and trims a slash at its end.
 func (r *reader) addressWithPath(v value) *url.URL {
+	return r.addressAround(v, "")
+}
+
+// addressAround is addressWithPath for an address whose path may hold the word, once. A text that may hold a password is
+// never shown.
+func (r *reader) addressAround(v value, word string) *url.URL {
 	text, ok := r.text(v)
 	if !ok {
 		return nil
@@ -115,10 +120,19 @@ func (r *reader) addressWithPath(v value) *url.URL {
 		return nil
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/")
-	if u.Path != "" && (path.Clean(u.Path) != u.Path || strings.Trim(u.Path, pathLetters) != "" || strings.Contains(text, "%")) {
-		r.problem(v.place, "path %.80q: only letters, digits and . _ ~ - between single slashes", u.EscapedPath())
+	fixed := strings.Replace(u.Path, word, "", 1)
+	if u.Path != "" && (path.Clean(u.Path) != u.Path || strings.Trim(fixed, pathLetters) != "" || strings.Contains(text, "%")) {
+		shown, also := u.Path, ""
+		if strings.Contains(text, "%") {
+			shown = u.EscapedPath()
+		}
+		if word != "" {
+			also = ", and " + word + " once"
+		}
+		r.problem(v.place, "path %.80q: only letters, digits and . _ ~ - between single slashes%s", shown, also)
 		return nil
 	}
+	u.RawPath = "" // which only says that the braces of the word stood there unescaped
 	return u
 }
 

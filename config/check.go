@@ -23,6 +23,8 @@ func (r *reader) check(c *Config) {
 	}
 	r.checkRuleNames(c.Rules)
 	r.checkRuleSources(c)
+	r.checkTargets(c)
+	r.checkPublishers(c.Sources)
 	r.checkRegistryNames(c)
 }
 
@@ -84,6 +86,48 @@ func (r *reader) checkRuleSources(c *Config) {
 			r.problem(r.at(path+".match"), "no pin of source %s selects any of %s, so %s: add one to %s",
 				u.Source, u.Match, unpinned[u.Mode], join(join("sources", u.Source), "pins"))
 		}
+	}
+}
+
+// checkTargets reports sources that would let a tag of one image speak for that of another: all images share a repository
+// whose targets do not name them.
+// PRODUCT: invariant 7
+func (r *reader) checkTargets(c *Config) {
+	images := make(map[string]string) // the one that a source speaks for; "" once more were reported
+	for _, u := range c.Rules {
+		s := c.Sources[u.Source]
+		shared := (s.TUF != nil || s.Dir != "") && !s.PerName() && s.Target != "" && !strings.Contains(s.Target, nameWord)
+		if !shared || u.Mode != Enforce && u.Mode != Audit || u.Match == (names.Match{}) {
+			continue
+		}
+		one := u.Match.String()
+		image, seen := images[u.Source]
+		if !seen {
+			image = sample(u.Match) // a match of several names is not its own sample
+		}
+		if image != "" && image != one {
+			r.problem(r.at(join(join("sources", u.Source), "target")), "without %s one image is all that the source can speak for, and its "+
+				"rules select more, %s among them: write %q", nameWord, one, defaultTarget)
+			image = ""
+		}
+		images[u.Source] = image
+	}
+}
+
+// checkPublishers reports repositories with more than one publisher.
+func (r *reader) checkPublishers(sources map[string]Source) {
+	publishers := make(map[string]string)
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		s := sources[name]
+		if s.Publish == nil || s.Dir == "" || s.PerName() {
+			continue
+		}
+		if other, dup := publishers[s.Dir]; dup {
+			r.problem(r.at(join(join("sources", name), "publish")),
+				"source %s publishes %.200q already: a repository has exactly one publisher", other, s.Dir)
+			continue
+		}
+		publishers[s.Dir] = name
 	}
 }
 

@@ -155,5 +155,5 @@ func defaults() *Config {
 
 // defaultSource returns a Source as one that says nothing.
 func defaultSource() Source {
-	return Source{GUN: "{name}", Refresh: time.Minute, MaxStale: 72 * time.Hour}
+	return Source{Refresh: time.Minute, MaxStale: 72 * time.Hour}
 }

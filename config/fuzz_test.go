@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -57,7 +58,8 @@ func promised(t *testing.T, c *Config) {
 		}
 	}
 	for name, s := range c.Sources {
-		if s.Notary == nil || s.Notary.Host == "" || len(s.Pins) == 0 || s.GUN == "" || s.MaxStale < s.Refresh || s.Refresh <= 0 {
+		whole := s.MaxStale >= s.Refresh && s.Refresh > 0
+		if !whole || s.Notary == nil && !promisedTUF(s) || s.Notary != nil && !promisedNotary(s) {
 			t.Errorf("source %s is not whole: %+v", name, s)
 		}
 	}
@@ -68,6 +70,23 @@ func promised(t *testing.T, c *Config) {
 		}
 		promisedRule(t, u)
 	}
+}
+
+// promisedNotary tells whether a Notary source has what it needs, and nothing else.
+func promisedNotary(s Source) bool {
+	return s.Notary.Host != "" && len(s.Pins) > 0 && strings.Count(s.GUN, nameWord) == 1 &&
+		s.TUF == nil && s.Dir == "" && s.Root == "" && s.Target == "" && s.Publish == nil && !s.PerName()
+}
+
+// promisedTUF tells whether a TUF source has what it needs, and nothing else, and keeps different images different.
+func promisedTUF(s Source) bool {
+	named := strings.Contains(s.Target, nameWord)
+	ownRoots := strings.Contains(s.Root, nameWord)
+	remote := s.CA != "" || s.Credentials != nil || s.TokenRealms != nil || s.RedirectHosts != nil
+	return (s.TUF == nil) != (s.Dir == "") && (s.TUF == nil || s.TUF.Host != "" && s.TUF.RawPath == "") && (s.Dir == "" || !remote) &&
+		s.Root != "" && strings.Count(s.Target, tagWord) == 1 && s.GUN == "" && s.Pins == nil &&
+		(!ownRoots || s.PerName()) && (named || ownRoots || !s.PerName()) &&
+		(s.Publish == nil || s.Dir != "" && !s.PerName() && s.Publish.PassphraseFile != "")
 }
 
 // promisedRule fails when a rule holds what its mode has no meaning for, or lacks what it needs.

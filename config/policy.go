@@ -2,29 +2,62 @@ package config
 
 import (
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/tagwarden/tagwarden/trust/names"
 )
 
-// A Source is a server of trust data. The address and at least one pin are required.
+// A Source is where trust data comes from: a Notary v1 server, or a TUF 1.0 repository on a server or in a folder. Exactly
+// one of Notary, TUF and Dir is set. Notary comes with GUN and Pins, the other two with Root and Target.
 type Source struct {
 	// Notary is the http or https address of a Notary v1 server, without user, query and trailing slash; a path is
-	// allowed. Required. An attacker who controls it can withhold trust data within MaxStale, but not forge it; under a
-	// pin with TOFU he can forge it for names not seen before.
+	// allowed. Default nil: TUF or Dir. An attacker who controls it can withhold trust data within MaxStale, but not
+	// forge it; under a pin with TOFU he can forge it for names not seen before.
 	Notary *url.URL `yaml:"notary"`
 
 	// GUN makes the name of a trust data collection from a full image name: it holds "{name}" exactly once. Default
-	// "{name}". An attacker who controls it lets the signer of one collection speak for another image.
+	// "{name}", and "" for a TUF source. An attacker who controls it lets the signer of one collection speak for another
+	// image.
 	GUN string `yaml:"gun"`
 
 	// Pins say which root key may speak for which names, in the order of the file, each match once. At least one is
-	// required; the most specific match governs, and a name that none selects is refused. An attacker who controls it
-	// decides what is signed.
+	// required for a Notary source, and none allowed for TUF; the most specific match governs, and a name that none
+	// selects is refused. An attacker who controls it decides what is signed.
 	Pins []Pin `yaml:"pins"`
 
-	// CA is the path of certificates in PEM that the server's may be signed by. Default "": those of the system;
-	// otherwise it must exist. An attacker who controls it can stand in for the server, see Notary.
+	// TUF is the http or https address of the metadata of a TUF 1.0 repository, without user, query and trailing slash; a
+	// path is allowed, and may hold "{name}" once: each image then has a repository of its own where its full name stands
+	// for that word. Default nil: Dir or Notary. An attacker who controls it can withhold trust data within MaxStale, but
+	// not forge it; under one Root for all names he can show one image's repository for another's, and gains nothing by it
+	// as Target then holds the name.
+	TUF *url.URL `yaml:"tuf"`
+
+	// Dir is the folder of the metadata, where tuf is no address; it may hold "{name}" once, like TUF. Default "": TUF or
+	// Notary. It need not exist: one that is missing is an outage of the source. An attacker who controls it gains what
+	// he would by TUF.
+	Dir string `yaml:"-"`
+
+	// Root is the path of the root metadata that the first look at a repository begins with. Required for TUF, and must
+	// exist, except where it holds "{name}", once: then it is one file for each image, looked for when the image is asked
+	// for. That is only where TUF or Dir hold the word too, and required where Target does not. An attacker who controls
+	// it, and the server's answers, decides what is signed.
+	Root string `yaml:"root"`
+
+	// Target makes the target path of a tag: it holds "{tag}" exactly once, and before it "{name}" at most once, which the
+	// full image name takes the place of. Default "{name}:{tag}", and "" for a Notary source. Without the word "{name}",
+	// the source speaks for one image only, or has a repository and a Root for each. An attacker who controls it has a
+	// signature for other content of the repository speak for a tag.
+	Target string `yaml:"target"`
+
+	// Publish makes the gateway the publisher of the repository in Dir. Default nil: somebody else is; only for a Dir
+	// without "{name}". An attacker who sets it, and can read the online keys, keeps the repository's data fresh, and
+	// takes in what the signers' keys signed; he signs no tag.
+	Publish *Publish `yaml:"publish"`
+
+	// CA is the path of certificates in PEM that the server's may be signed by; like the next three, not for a Dir.
+	// Default "": those of the system; otherwise it must exist. An attacker who controls it can stand in for the server,
+	// see Notary and TUF.
 	CA string `yaml:"ca"`
 
 	// Credentials are shown to the server and its token realms. Default nil: anonymous. An attacker who controls it
@@ -50,6 +83,19 @@ type Source struct {
 	// Grace is how long verified data serves beyond its expiry. Default 0, up to 30d. An attacker who controls it
 	// keeps revoked tags alive that much longer.
 	Grace time.Duration `yaml:"grace"`
+}
+
+// PerName tells whether each image has a repository of its own, at the place that its full name makes of TUF or Dir. It is
+// false for a Notary source, whose collections are per image always.
+func (s Source) PerName() bool {
+	return strings.Contains(s.Dir, nameWord) || s.TUF != nil && strings.Contains(s.TUF.Path, nameWord)
+}
+
+// Publish says how the gateway publishes a repository: it keeps the online keys, those of timestamp and snapshot.
+type Publish struct {
+	// PassphraseFile is the path of a file that holds the passphrase of the online keys and nothing else. Required, must
+	// exist. An attacker who reads it, and the key files, can show old data as fresh until it expires by itself.
+	PassphraseFile string `yaml:"passphrase_file"`
 }
 
 // A Pin says which root may speak for the names that its match selects. Exactly one of Keys, CA and TOFU is set.
@@ -119,9 +165,10 @@ type Rule struct {
 // Signers are some of whom must have signed the same content for a tag. The file says {all: NAMES}, {any: NAMES} or
 // {threshold: N, of: NAMES}; all three come out as how many of whom.
 type Signers struct {
-	// Of are the signers' names as the source's format has them, for Notary v1 "release" for the role targets/release:
-	// lower-case letters, digits and _ - /, up to 128, beginning with a letter or digit; in the order of the file, each
-	// once. Required, 1 to 64 of them. An attacker who adds a name needs that signer's key to gain by it.
+	// Of are the signers' names as the source's format has them, for Notary v1 "release" for the role targets/release, for
+	// TUF the name of the role: lower-case letters, digits and _ - /, up to 128, beginning with a letter or digit; in the
+	// order of the file, each once. Required, 1 to 64 of them. An attacker who adds a name needs that signer's key to
+	// gain by it.
 	Of []string `yaml:"all|any|of"`
 
 	// Threshold is how many of them are enough, from 1 to all. Required beside the key of; all of them where the file

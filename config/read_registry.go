@@ -122,6 +122,6 @@ func (r *reader) username(v value) string {
 // PRODUCT: invariant 8
 func (r *reader) overTLS(v value, u *url.URL, c *Credentials) {
 	if c != nil && u != nil && u.Scheme == "http" && !loopback(u.Hostname()) {
-		r.problem(r.at(join(v.path, "credentials")), "credentials go only over TLS: make the address %s begin with https", u)
+		r.problem(r.at(join(v.path, "credentials")), "credentials go only over TLS: make the address %s://%s%s begin with https", u.Scheme, u.Host, u.Path)
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"regexp"
 	"strings"
 
@@ -8,8 +9,6 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 )
-
-const gunName = "{name}" // what a full image name takes the place of
 
 var (
 	sourceForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
@@ -24,11 +23,11 @@ func (r *reader) sources(v value, all map[string]Source) {
 			r.problem(at, "%.80q is no source name: up to 63 lower-case letters, digits and . _ -, beginning with a letter or digit", name)
 		}
 		s := defaultSource()
-		r.required(val, "source", r.sourceFields(&s), "notary", "pins")
+		r.fitKind(val, &s, r.fields(val, "source", r.sourceFields(&s)))
 		if s.Refresh > s.MaxStale && s.MaxStale > 0 {
 			r.problem(r.at(join(val.path, "max_stale"), join(val.path, "refresh")), "%v is shorter than refresh, %v", s.MaxStale, s.Refresh)
 		}
-		r.overTLS(val, s.Notary, s.Credentials)
+		r.overTLS(val, cmp.Or(s.Notary, s.TUF), s.Credentials)
 		all[name] = s
 	})
 }
@@ -38,6 +37,13 @@ func (r *reader) sourceFields(s *Source) []field {
 		{"notary", set(&s.Notary, r.addressWithPath)},
 		{"gun", set(&s.GUN, r.gun)},
 		{"pins", set(&s.Pins, r.pins)},
+		{"tuf", func(v value) { s.TUF, s.Dir = r.tuf(v) }},
+		{"root", set(&s.Root, r.root)},
+		{"target", set(&s.Target, r.target)},
+		{"publish", func(v value) {
+			s.Publish = new(Publish)
+			r.required(v, "publish", r.publishFields(s.Publish), "passphrase_file")
+		}},
 		{"ca", set(&s.CA, r.existing)},
 		{"credentials", set(&s.Credentials, r.credentials)},
 		{"token_realms", set(&s.TokenRealms, r.distinct(r.host))},
@@ -55,9 +61,9 @@ func (r *reader) gun(v value) string {
 	if !ok {
 		return ""
 	}
-	rest := strings.Replace(text, gunName, "", 1)
-	if !strings.Contains(text, gunName) || !gunForm.MatchString(rest) {
-		r.problem(v.place, "%.80q is no template: %s exactly once, around it only lower-case letters, digits and . _ : / -", text, gunName)
+	rest := strings.Replace(text, nameWord, "", 1)
+	if !strings.Contains(text, nameWord) || !gunForm.MatchString(rest) {
+		r.problem(v.place, "%.80q is no template: %s exactly once, around it only lower-case letters, digits and . _ : / -", text, nameWord)
 		return ""
 	}
 	for part := range strings.SplitSeq(text, "/") {

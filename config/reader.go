@@ -15,6 +15,7 @@ type reader struct {
 	file     string
 	dir      string // what relative paths are relative to
 	readable func(path string) error
+	unmade   bool // see Options
 	problems Problems
 	places   map[string]place // of every value that was read, by path
 	wrong    map[string]bool  // the paths of the problems

@@ -147,16 +147,33 @@ func (r *reader) path(v value) string {
 // existing reads the path of a file that must be there.
 func (r *reader) existing(v value) string {
 	path := r.path(v)
+	if path != "" {
+		r.mustRead(v.place, path, r.readable(path))
+	}
+	return path
+}
+
+// made reads the path of a file that comes into being with a repository, and must be there once that is made.
+func (r *reader) made(v value) string {
+	path := r.path(v)
 	if path == "" {
 		return ""
 	}
-	if err := r.readable(path); err != nil {
-		if in := (*fs.PathError)(nil); errors.As(err, &in) {
-			err = in.Err
-		}
-		r.problem(v.place, "cannot read %.200q: %v", path, err)
+	if err := r.readable(path); !r.unmade || !errors.Is(err, fs.ErrNotExist) {
+		r.mustRead(v.place, path, err)
 	}
 	return path
+}
+
+// mustRead reports why a file cannot be read, if it cannot.
+func (r *reader) mustRead(at place, path string, err error) {
+	if err == nil {
+		return
+	}
+	if in := (*fs.PathError)(nil); errors.As(err, &in) {
+		err = in.Err
+	}
+	r.problem(at, "cannot read %.200q: %v", path, err)
 }
 
 // optional reads a path that may be empty.

@@ -27,6 +27,7 @@ func TestEveryKeyIsADocumentedField(t *testing.T) {
 		{Registry{}, r.registryFields(new(Registry))},
 		{Credentials{}, r.credentialsFields(new(Credentials))},
 		{Source{}, r.sourceFields(new(Source))},
+		{Publish{}, r.publishFields(new(Publish))},
 		{Pin{}, r.pinFields(new(Pin))},
 		{Rule{}, r.ruleFields(new(Rule))},
 		{Signers{}, r.signersFields(new(Signers))},

@@ -14,7 +14,6 @@ const (
 // when it is understood.
 var refusals = []struct{ section, words, why string }{
 	{"rule", "digests prefetch", comesLater},
-	{"source", "tuf root target publish", comesLater},
 	{"credentials", "password token auth identity_token registry_token secret", onlyByFile},
 }
 

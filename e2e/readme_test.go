@@ -21,10 +21,16 @@ type block struct{ name, script, prints string }
 // blocks finds the steps of the walkthrough.
 var blocks = regexp.MustCompile("(?s)<!-- e2e:([a-z]+) -->\n```sh\n(.*?)```\n(?:\n```text\n(.*?)```\n)?")
 
-// TestReadme pastes the walkthrough into a shell, and compares what it prints.
-func TestReadme(t *testing.T) {
+// TestWalkthroughs pastes each walkthrough into a shell, and compares what it prints.
+func TestWalkthroughs(t *testing.T) {
 	need(t, "docker-registry", "notary-server", "openssl", "curl", "make")
-	readme, err := os.ReadFile("../README.md")
+	for _, file := range []string{"../docs/notary.md", "../docs/curation.md"} {
+		t.Run(filepath.Base(file), func(t *testing.T) { walkthrough(t, file) })
+	}
+}
+
+func walkthrough(t *testing.T, file string) {
+	readme, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,6 +120,12 @@ func TestReadmeConfig(t *testing.T) {
 		certificate(t, filepath.Join(dir, name), filepath.Join(dir, "unused.key"))
 	}
 	write(t, filepath.Join(dir, "registry-password"), "secret\n")
+	write(t, filepath.Join(dir, "publisher-passphrase"), "secret\n")
+	write(t, filepath.Join(dir, "elsewhere-root.json"), "{}")
+	if err := os.MkdirAll(filepath.Join(dir, "trust/metadata"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "trust/metadata/1.root.json"), "{}")
 	write(t, filepath.Join(dir, "config.json"), "{}")
 	file := filepath.Join(dir, "tagwarden.yaml")
 	write(t, file, string(config[1]))

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"crypto/sha512"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -107,7 +108,7 @@ func TestCacheFails(t *testing.T) {
 	}
 }
 
-// What was signed with the digest holds too: the type always, the length for information only.
+// What was signed with the digest holds too: the type always, length and second hash where the format promises them.
 func TestSignedTypeAndSize(t *testing.T) {
 	g := newGate(t)
 	image := g.registry.PushImage("team/app", "", "signed")
@@ -118,6 +119,17 @@ func TestSignedTypeAndSize(t *testing.T) {
 	sign("right", size, ociManifest)
 	sign("index", size, ociIndex)
 	sign("long", size+1, "")
+	exact := func(tag string, size int64, content []byte) {
+		sum := fmt.Sprintf("%x", sha512.Sum512(content))
+		g.signed.sign("registry.example/team/app", tag, trust.Target{Digest: image.Digest, Size: size, SHA512: sum, Exact: true})
+	}
+	exact("exact", size, image.Manifest)
+	exact("exactly-long", size+1, image.Manifest)
+	exact("other", size, []byte("other"))
+	large := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"manifests":[],"annotations":{"a":%q}}`, ociIndex, strings.Repeat("large ", 10<<10))
+	g.signed.sign("registry.example/team/app", "big", trust.Target{
+		Digest: g.registry.PushManifest("team/app", "", ociIndex, large), Size: int64(len(large)), SHA512: fmt.Sprintf("%x", sha512.Sum512(large)), Exact: true,
+	})
 	for _, c := range []struct {
 		tag    string
 		reason trust.Reason
@@ -128,8 +140,16 @@ func TestSignedTypeAndSize(t *testing.T) {
 		{"long", "", []EventKind{LengthDiffers}},
 		{"long", "", nil}, // said once
 		{"right", "", nil},
+		{"exact", "", nil},
+		{"exactly-long", trust.LengthMismatch, nil},
+		{"other", trust.MetadataInvalid, nil},
+		{"big", "", nil},
+		{"big", "", nil},
 	} {
 		a := g.get("GET", "/v2/corp/team/app/manifests/"+c.tag)
+		if c.tag == "big" && string(a.body) != string(large) {
+			t.Errorf("big: %d bytes", len(a.body))
+		}
 		if r := g.recorded(); r[0].Reason != string(c.reason) || (a.status == 200) != (c.reason == "") {
 			t.Errorf("%s: %d %+v", c.tag, a.status, r)
 		}

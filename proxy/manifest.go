@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"crypto/sha512"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -79,6 +81,11 @@ func (h *Handler) judge(d trust.Decision, target trust.Target, m manifest, err e
 	// What was signed is the type as well, where a type was signed.
 	case target.MediaType != "" && target.MediaType != m.mediaType:
 		return d.Refused(trust.MediaTypeMismatch, mismatch("is of media type %q, but was signed as %q", m.mediaType, target.MediaType))
+	// TUF: 5.7.3, a target is what has every length and hash that were signed.
+	case target.Exact && target.Size != m.size:
+		return d.Refused(trust.LengthMismatch, fmt.Errorf("%s has %d bytes, but %d were signed", target.Digest, m.size, target.Size))
+	case target.SHA512 != "" && !h.hasToo(target, m):
+		return d.Refused(trust.MetadataInvalid, fmt.Errorf("%s does not have the SHA-512 that was signed beside it", target.Digest))
 	}
 	// PRODUCT: section 4, a length that differs is only noted for Notary, whose signers write what they like there.
 	if target.Size > 0 && target.Size != m.size {
@@ -88,6 +95,31 @@ func (h *Handler) judge(d trust.Decision, target trust.Target, m manifest, err e
 		}
 	}
 	return d
+}
+
+// hasToo tells whether the manifest has the second hash that was signed with its digest. What was found is remembered.
+func (h *Handler) hasToo(target trust.Target, m manifest) bool {
+	found, ok := h.seconds.Get(target.Digest)
+	if !ok {
+		hash := sha512.New()
+		if m.content == nil {
+			hash.Write(m.body)
+		} else if err := rewound(hash, m); err != nil {
+			return false
+		}
+		found = hex.EncodeToString(hash.Sum(nil))
+		h.seconds.Add(target.Digest, found)
+	}
+	return found == target.SHA512
+}
+
+// rewound copies the content of a large manifest, which can be read from its beginning afterwards.
+func rewound(w io.Writer, m manifest) error {
+	if _, err := io.CopyN(w, m.content, m.size); err != nil {
+		return err
+	}
+	_, err := m.content.Seek(0, io.SeekStart)
+	return err
 }
 
 // refused returns the answer to a refused request for a manifest.

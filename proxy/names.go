@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/tagwarden/tagwarden/proxy/route"
 	"github.com/tagwarden/tagwarden/trust/names"
 )
@@ -30,8 +31,15 @@ func (n Names) Repository(host, path string) (string, error) {
 	return n.compile().repository(host, route.Request{Path: path})
 }
 
+// maxQuestionsSeen is how many answers to which repository a request means are remembered.
+const maxQuestionsSeen = 4096
+
+// A question is all of a request that says which repository it means.
+type question struct{ host, namespace, path string }
+
 // compiled are Names as look-ups.
 type compiled struct {
+	seen       *lru.Cache[question, string]
 	hosts      []string          // lower case, without the https port
 	registries map[string]bool   // full form
 	paths      map[string]string // registry by path component
@@ -40,7 +48,9 @@ type compiled struct {
 
 // compile makes look-ups of n.
 func (n Names) compile() compiled {
+	seen, _ := lru.New[question, string](maxQuestionsSeen) // fails only for a size below one
 	c := compiled{
+		seen:       seen,
 		registries: make(map[string]bool, len(n.Registries)),
 		paths:      make(map[string]string, len(n.Registries)),
 		standard:   n.Default,
@@ -67,6 +77,10 @@ func (u *unknown) Error() string { return u.text }
 // repository returns the full name of what q is about, host being the request's Host header. The error is an *unknown or
 // a *route.Error.
 func (c compiled) repository(host string, q route.Request) (string, error) {
+	asked := question{host, q.Namespace, q.Path}
+	if full, ok := c.seen.Get(asked); ok {
+		return full, nil
+	}
 	registry, path, err := c.split(host, q)
 	if err != nil {
 		return "", err
@@ -75,6 +89,8 @@ func (c compiled) repository(host string, q route.Request) (string, error) {
 	if err != nil {
 		return "", &route.Error{Status: http.StatusBadRequest, Code: "NAME_INVALID", Text: err.Error()}
 	}
+	// Copies, lest whole requests be held.
+	c.seen.Add(question{strings.Clone(host), strings.Clone(q.Namespace), strings.Clone(q.Path)}, full)
 	return full, nil
 }
 

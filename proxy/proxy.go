@@ -119,6 +119,7 @@ type Handler struct {
 
 	types   *lru.Cache[digest.Digest, string]   // media types of manifests that were inspected
 	lengths *lru.Cache[digest.Digest, struct{}] // manifests whose length was reported already
+	seconds *lru.Cache[digest.Digest, string]   // SHA-512 of manifests that were signed with one
 
 	meanings *lru.Cache[trust.Name, answered] // what registries said of tags
 	asking   singleflight.Group
@@ -150,6 +151,7 @@ func New(o Options) *Handler {
 	// The caches fail only for a size below one.
 	types, _ := lru.New[digest.Digest, string](maxRemembered)
 	lengths, _ := lru.New[digest.Digest, struct{}](maxRemembered)
+	seconds, _ := lru.New[digest.Digest, string](maxRemembered)
 	meanings, _ := lru.New[trust.Name, answered](maxRemembered)
 	denials, _ := lru.New[pull, denial](maxRemembered)
 	cleared, _ := lru.New[suspect, struct{}](maxRemembered)
@@ -158,7 +160,7 @@ func New(o Options) *Handler {
 		requests:  make(chan struct{}, maxInFlight),
 		large:     semaphore.NewWeighted(maxLarge),
 		manifests: newSlots(o.Names, maxQuestions), referrers: newSlots(o.Names, maxQuestions),
-		types: types, lengths: lengths, meanings: meanings, denials: denials,
+		types: types, lengths: lengths, seconds: seconds, meanings: meanings, denials: denials,
 		cleared: cleared, suspicions: make(chan struct{}, maxSuspicions), pending: newSlots(o.Names, maxPending), clients: make(map[string]int),
 	}
 }

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"encoding/json"
 	"math"
 	"net"
 	"net/http"
@@ -45,15 +44,6 @@ type Record struct {
 
 // Versions are the verified files that a decision rests on. Their JSON form is an object of version by role.
 type Versions []trust.RoleVersion
-
-// MarshalJSON implements json.Marshaler.
-func (v Versions) MarshalJSON() ([]byte, error) {
-	byRole := make(map[string]int64, len(v))
-	for _, r := range v {
-		byRole[r.Role] = r.Version
-	}
-	return json.Marshal(byRole)
-}
 
 // record makes the Record of a decision and hands it over.
 // PRODUCT: invariant 10, every decision on a tag or manifest, once, with the id that the client sees.

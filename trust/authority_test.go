@@ -152,6 +152,20 @@ func TestRefusalAsksAgain(t *testing.T) {
 	if len(w.asked) != 1 {
 		t.Errorf("asked %d times on a fresh check", len(w.asked))
 	}
+	// A source on this machine is asked again almost always.
+	now = start.Add(101 * time.Millisecond)
+	w = &word{st: claims(), then: &fresh}
+	a, err := trust.NewAuthority(trust.Policy{
+		Rules:   []trust.Rule{{Name: "all", Match: match(t, "**"), Mode: trust.Enforce, Source: "s"}},
+		Sources: map[string]trust.SourcePolicy{"s": {Resolver: w, Refresh: time.Minute, MaxStale: time.Hour, Near: true}},
+		Now:     func() time.Time { return now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := a.Decide(t.Context(), "ID", trust.Name{Repository: "r.example/a", Tag: "v1"}); d.Verdict != trust.Allow {
+		t.Errorf("signed meanwhile at a source at hand, and still %s", d.Reason)
+	}
 }
 
 func TestDigestsPass(t *testing.T) {

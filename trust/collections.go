@@ -128,7 +128,7 @@ func (c *Collections) Resolve(ctx context.Context, n Name, maxAge time.Duration)
 		return Statement{Failure: failure}, err
 	}
 	e := s.Lookup(target)
-	st := s.statement(e)
+	st := s.statement(n.Repository, e)
 	st.Failure = failure
 	if e.Refusal != nil {
 		return st, e.Refusal
@@ -143,7 +143,7 @@ func (c *Collections) Tags(ctx context.Context, repository string, maxAge time.D
 	if err != nil {
 		return nil, Statement{Failure: failure}, err
 	}
-	st := s.statement(Entry{})
+	st := s.statement(repository, Entry{})
 	st.Failure = failure
 	return func(yield func(string, Statement) bool) {
 		for target, e := range s.Entries {
@@ -151,7 +151,7 @@ func (c *Collections) Tags(ctx context.Context, repository string, maxAge time.D
 			if !ok || e.Refusal != nil {
 				continue
 			}
-			if !yield(tag, s.statement(e)) {
+			if !yield(tag, s.statement(repository, e)) {
 				return
 			}
 		}

@@ -351,3 +351,19 @@ func TestCloseEndsRefreshes(t *testing.T) {
 		}
 	})
 }
+
+// TestVersionsOfMany: where a collection has many files, a statement names those it rests on.
+func TestVersionsOfMany(t *testing.T) {
+	s := snapshotAt(time.Now(), 1)
+	e := s.Entries["t0"]
+	e.Claims[0].Role = "role 20"
+	for i := range 40 {
+		s.Versions = append(s.Versions, trust.RoleVersion{Role: fmt.Sprintf("role %d", i), Version: 1})
+	}
+	c := trust.NewCollections(trust.CollectionsOptions{Format: &format{snapshot: s}, Memory: 1 << 20})
+	defer c.Close()
+	st, err := c.Resolve(t.Context(), name, time.Minute)
+	if err != nil || len(st.Versions) != 5 || st.Versions[0].Role != "role 0" || st.Versions[4].Role != "role 20" {
+		t.Errorf("%v, %v", st.Versions, err)
+	}
+}

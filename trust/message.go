@@ -41,7 +41,7 @@ func (d Decision) sentence() string {
 		return fmt.Sprintf("%s cannot be verified now: trust state of source %s: %s", d.Name, d.Source, cause(d.Err))
 	case SignedDigestGone:
 		return fmt.Sprintf("%s is signed, but its content is gone from the registry and not in the cache: %s", d.Name, cause(d.Err))
-	case MediaTypeMismatch, UpstreamInvalid, UpstreamDown:
+	case LengthMismatch, MediaTypeMismatch, UpstreamInvalid, UpstreamDown:
 		return fmt.Sprintf("%s cannot be served: %s", d.Name, cause(d.Err))
 	}
 	return fmt.Sprintf("%s is refused: trust data of %s does not verify: %s", d.Name, d.basis(), cause(d.Err))

@@ -115,6 +115,42 @@ func TestSigners(t *testing.T) {
 	}
 }
 
+// TestSignersWithoutRelease: where the format lets every signer release, those that a rule asks for decide which word is
+// taken, and nobody's place in the order counts. Without such a rule the first one does.
+func TestSignersWithoutRelease(t *testing.T) {
+	claim := func(signer, content string) trust.Claim {
+		return trust.Claim{Target: trust.Target{Digest: digest.FromString(content)}, Role: signer, Signer: signer, Released: true, Expires: start.Add(time.Hour)}
+	}
+	three := []string{"anna", "bob", "cleo"}
+	for _, c := range []struct {
+		name      string
+		threshold int
+		claims    []trust.Claim
+		want      string
+		reason    trust.Reason
+	}{
+		{"no rule for signers", 0, []trust.Claim{claim("anna", "a"), claim("bob", "b")}, "a", ""},
+		{"all agree", 3, []trust.Claim{claim("anna", "a"), claim("bob", "a"), claim("cleo", "a")}, "a", ""},
+		{"two of three, the first is ahead", 2, []trust.Claim{claim("anna", "new"), claim("bob", "a"), claim("cleo", "a")}, "a", ""},
+		{"two of three, the first is behind", 2, []trust.Claim{claim("anna", "old"), claim("bob", "a"), claim("cleo", "a")}, "a", ""},
+		{"all, one is behind", 3, []trust.Claim{claim("anna", "a"), claim("bob", "a"), claim("cleo", "old")}, "", trust.SignersDisagree},
+		{"any, two names", 1, []trust.Claim{claim("anna", "a"), claim("bob", "b")}, "", trust.SignersDisagree},
+		{"any, somebody else names another", 1, []trust.Claim{claim("mallory", "evil"), claim("bob", "a")}, "a", ""},
+		{"two of three, one has signed", 2, []trust.Claim{claim("mallory", "a"), claim("bob", "a")}, "", trust.SignerMissing},
+		{"one name said twice by one", 2, []trust.Claim{claim("bob", "a"), claim("bob", "a")}, "", trust.SignerMissing},
+	} {
+		now, rule := start, trust.Rule{Mode: trust.Enforce}
+		if c.threshold > 0 {
+			rule.Signers = &trust.Signers{Of: three, Threshold: c.threshold}
+		}
+		d := ruled(t, &now, &word{st: claims(c.claims...)}, rule).Decide(t.Context(), "ID", trust.Name{Repository: "r.example/a", Tag: "v1"})
+		target, ok := d.Admit()
+		if d.Reason != c.reason || ok != (c.reason == "") || ok && target.Digest != digest.FromString(c.want) {
+			t.Errorf("%s: %s %s %s", c.name, d.Verdict, d.Reason, target.Digest)
+		}
+	}
+}
+
 // TestGraceIsNamedForSignersToo: PRODUCT invariant 1.
 func TestGraceIsNamedForSignersToo(t *testing.T) {
 	c := trust.Claim{Target: signed.Target, Role: "targets/qa", Signer: "qa", Expires: start.Add(-time.Minute)}

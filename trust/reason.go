@@ -22,6 +22,7 @@ const (
 	MetadataExpired   Reason = "metadata_expired"      // a file that the answer rests on has ended
 	MetadataRollback  Reason = "metadata_rollback"     // the source gives an older version than was verified before
 	MetadataInvalid   Reason = "metadata_invalid"      // broken, oversized, or not what a verified file names
+	LengthMismatch    Reason = "length_mismatch"       // the signed content has another length than was signed
 	MediaTypeMismatch Reason = "media_type_mismatch"   // the manifest is of a type, or of several, that is not served
 	SignedDigestGone  Reason = "signed_digest_missing" // the signed content is gone upstream and not in the cache
 	UpstreamDown      Reason = "upstream_unreachable"  // the registry behind the gateway could not be asked

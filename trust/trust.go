@@ -5,7 +5,8 @@
 //   - names spells image names in one form and matches them;
 //   - an Authority applies the rule, freshness and the clock to what a Resolver says, and returns one Decision;
 //   - Collections is the Resolver over snapshots: one Verifier per collection, one refresh at a time, bounded memory;
-//   - dct verifies Notary v1 metadata and makes Snapshots of it;
+//   - dct verifies Notary v1 metadata and makes Snapshots of it, tuf does so with TUF 1.0;
+//   - signing creates and changes TUF 1.0 repositories;
 //   - state keeps verified files durably, remote fetches files that are not verified yet.
 //
 // Nothing here knows HTTP, registries or caches, and nothing logs: what happens in the background is told to Observe.
@@ -40,6 +41,10 @@ type Target struct {
 	Size int64
 	// MediaType is the type that was signed; empty when the format does not sign one.
 	MediaType string
+	// SHA512 is the second hash that was signed, in hexadecimal; empty when there is none.
+	SHA512 string
+	// Exact tells that Size was signed as a promise, as TUF 1.0 has it: content of another size is not the target.
+	Exact bool
 }
 
 // A Claim is one role's signed word for what a name means.
@@ -51,7 +56,8 @@ type Claim struct {
 	Signer string
 	// Keys are the canonical ids of the keys that signed the role's file and count for it.
 	Keys []string
-	// Released tells that the format's own rule takes this claim as the meaning of the name.
+	// Released tells that the format's own rule lets this claim be the meaning of the name. Of several the first is the
+	// meaning, unless a rule asks for signers.
 	Released bool
 	// Expires is when the claim ends, because its role or one above it does.
 	Expires time.Time
@@ -69,13 +75,14 @@ type RoleVersion struct {
 // A Statement is what verified trust data says about one name. It is as good as its Checked and Expires are: those are
 // judged at every decision, not when the statement was made.
 type Statement struct {
-	// Claims is empty when the name is not signed.
+	// Claims is empty when the name is not signed. They stand in the order of the format's own precedence.
 	Claims []Claim
 	// Checked is when the last successful check with the source began. Zero: never.
 	Checked time.Time
 	// Expires is when the first of the files ends that the statement rests on.
 	Expires time.Time
-	// Versions are the files that the whole collection rests on.
+	// Versions are the files that it rests on, and where they are few all of the collection's: root, timestamp, snapshot and
+	// targets first.
 	Versions []RoleVersion
 	// Listed is how many tags of this repository are released.
 	Listed int

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/tagwarden/tagwarden/config"
 	"github.com/tagwarden/tagwarden/trust"
-	"github.com/tagwarden/tagwarden/trust/dct"
 	"github.com/tagwarden/tagwarden/trust/names"
 	"github.com/tagwarden/tagwarden/trust/state"
 )
@@ -85,9 +84,9 @@ func checkOnline(ctx context.Context, cfg *config.Config, decider *trustHalf, im
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, onlineTime)
-		f, err := decider.sources[rule.Source].format.Inspect(ctx, repository)
+		f, err := decider.sources[rule.Source].inspect(ctx, repository)
 		cancel()
-		bad = printFinding(w, repository, rule.Source, f, err) || bad
+		bad = printFinding(w, repository, rule.Source, pinOf(cfg.Sources[rule.Source], repository), f, err) || bad
 	}
 	if bad {
 		return errSaid
@@ -124,20 +123,24 @@ func imagesOf(cfg *config.Config, images []string) ([]string, error) {
 }
 
 // printFinding prints what a source says, and tells whether something is wrong with it.
-func printFinding(w io.Writer, repository, source string, f dct.Finding, err error) (bad bool) {
+func printFinding(w io.Writer, repository, source, pin string, f finding, err error) (bad bool) {
 	if err != nil {
 		fmt.Fprintf(w, "%s: source %s: %v [%s]\n", repository, source, err, trust.ReasonOf(err))
 		return true
 	}
-	fmt.Fprintf(w, "%s: source %s: %s\n", repository, source, count(f.Tags, "signed tag", "signed tags"))
-	for _, v := range f.Versions {
+	fmt.Fprintf(w, "%s: source %s: %s\n", repository, source, count(f.tags, "signed tag", "signed tags"))
+	for _, v := range f.versions {
 		fmt.Fprintf(w, "    %s v%d, valid until %s, %s left\n", v.Role, v.Version, v.Expires.UTC().Format(time.RFC3339), left(time.Until(v.Expires)))
 	}
-	if f.Refused != nil {
-		fmt.Fprintf(w, "    not allowed by the pins: %v [%s]\n", f.Refused, trust.ReasonOf(f.Refused))
+	if f.refused != nil {
+		fmt.Fprintf(w, "    not allowed by the configuration: %v [%s]\n", f.refused, trust.ReasonOf(f.refused))
 	}
-	fmt.Fprintf(w, "    a pin on this root, if it is the right one:\n    %q: {keys: [%s]}\n", repository, strings.Join(f.Keys, ", "))
-	return f.Refused != nil
+	if strings.HasPrefix(pin, "root ") {
+		fmt.Fprintf(w, "    pinned by %s, keys %s\n", pin, strings.Join(f.keys, ", "))
+		return f.refused != nil
+	}
+	fmt.Fprintf(w, "    a pin on this root, if it is the right one:\n    %q: {keys: [%s]}\n", repository, strings.Join(f.keys, ", "))
+	return f.refused != nil
 }
 
 // left makes a validity readable.

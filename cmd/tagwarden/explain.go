@@ -158,8 +158,11 @@ func (x explainer) explain(ctx context.Context, image string) (explanation, erro
 	return e, nil
 }
 
-// pinOf says which pin of the source governs the repository.
+// pinOf says which pin of the source governs the repository: the root file of a TUF source is one.
 func pinOf(s config.Source, repository string) string {
+	if s.Root != "" {
+		return "root " + named(s.Root, repository)
+	}
 	var pins names.Index[config.Pin]
 	for _, p := range s.Pins {
 		pins.Add(p.Match, p)

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/tagwarden/tagwarden/config"
 	"github.com/tagwarden/tagwarden/proxy"
 	"github.com/tagwarden/tagwarden/proxy/audit"
+	"github.com/tagwarden/tagwarden/proxy/publish"
 	"github.com/tagwarden/tagwarden/proxy/upstream"
 	"github.com/tagwarden/tagwarden/trust/state"
 	"go.uber.org/zap"
@@ -25,6 +27,9 @@ import (
 
 // watchEvery is how often the configuration and the files it names are looked at for changes.
 const watchEvery = 2 * time.Second
+
+// lineSize is about how many bytes a line of the audit log has.
+const lineSize = 768
 
 // retryTicks is how many looks later a rejected configuration is tried again although nothing has changed.
 const retryTicks = 15
@@ -40,8 +45,11 @@ type gateway struct {
 	audit   *logFile // nil: lines go to standard output
 	newID   func() string
 	hangup  chan os.Signal
-	beside  sync.WaitGroup // what goes on beside answers
-	current atomic.Pointer[generation]
+	// drain is how long requests under way may go on after the signal to end; listening is told where the gateway listens.
+	drain     time.Duration
+	listening func(registry, admin net.Addr)
+	beside    sync.WaitGroup // what goes on beside answers
+	current   atomic.Pointer[generation]
 }
 
 // A generation is all that follows from one reading of the configuration. A reload replaces it whole; requests under way
@@ -50,6 +58,7 @@ type generation struct {
 	cfg        *config.Config
 	print      [sha256.Size]byte
 	door       http.Handler
+	shelf      http.Handler // what is published
 	decider    *trustHalf
 	registries upstream.Registries
 	pair       *tls.Certificate
@@ -57,7 +66,12 @@ type generation struct {
 
 // ServeHTTP implements http.Handler.
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	g.current.Load().door.ServeHTTP(w, r)
+	now := g.current.Load()
+	if strings.HasPrefix(r.URL.Path, publish.Prefix) {
+		now.shelf.ServeHTTP(w, r)
+		return
+	}
+	now.door.ServeHTTP(w, r)
 }
 
 // certificate implements tls.Config.GetCertificate.
@@ -89,14 +103,15 @@ func (g *gateway) generation(cfg *config.Config) (*generation, error) {
 	if next.registries, err = newRegistries(cfg, g.o.sent); err != nil {
 		return nil, err
 	}
-	if next.decider, err = newTrust(cfg, trustOptions{state: g.kept, observe: g.o.trust, sent: g.o.sent, before: before}); err != nil {
+	if next.decider, err = newTrust(cfg, trustOptions{state: g.kept, observe: g.o.trust, sent: g.o.sent, before: before, publish: g.log}); err != nil {
 		return nil, err
 	}
+	next.shelf = next.decider.published(g.log)
 	next.door = proxy.New(proxy.Options{
 		Decider: next.decider, Upstream: next.registries, Cache: g.content, Names: namesOf(cfg), NewID: g.newID, Observe: g.o.proxy, Log: g.log,
 		Record: func(r proxy.Record) error {
 			g.o.decision(r)
-			return g.lines.Record(r)
+			return g.lines.Record(r.AppendJSON(make([]byte, 0, lineSize)))
 		},
 		Recordable: g.lines.Full, Go: g.beside.Go,
 	})
@@ -199,7 +214,10 @@ func fingerprint(file string, cfg *config.Config) [sha256.Size]byte {
 
 // sourceFiles are the files whose content is part of a source.
 func sourceFiles(s config.Source) []string {
-	files := []string{s.CA}
+	files := []string{s.CA, s.Root}
+	if s.Publish != nil {
+		files = append(files, s.Publish.PassphraseFile)
+	}
 	for _, p := range s.Pins {
 		files = append(files, p.CA)
 	}

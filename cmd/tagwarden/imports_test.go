@@ -15,30 +15,34 @@ const module = "github.com/tagwarden/tagwarden"
 // doors says which packages of the module each may import. What is missing here may import nothing of ours.
 var doors = map[string][]string{
 	"cmd/tagwarden": {
-		"cache", "config", "proxy", "proxy/admin", "proxy/audit", "proxy/upstream",
-		"trust", "trust/dct", "trust/names", "trust/remote", "trust/state",
+		"cache", "config", "proxy", "proxy/admin", "proxy/audit", "proxy/publish", "proxy/upstream", "proxy/upstreamtest",
+		"trust", "trust/dct", "trust/names", "trust/remote", "trust/signing", "trust/state", "trust/tuf",
 	},
 	"cache":              {},
 	"config":             {"trust/names"},
 	"proxy":              {"cache", "proxy/route", "trust", "trust/names"},
 	"proxy/admin":        {"trust"},
 	"proxy/audit":        {},
+	"proxy/publish":      {"trust"},
 	"proxy/route":        {"trust/names"},
 	"proxy/upstream":     {},
 	"proxy/upstreamtest": {},
 	"trust":              {"trust/names"},
-	"trust/dct":          {"trust", "trust/names", "trust/state"},
+	"trust/dct":          {"trust", "trust/names", "trust/state", "trust/strict"},
 	"trust/names":        {},
 	"trust/remote":       {"trust"},
+	"trust/signing":      {"trust", "trust/names", "trust/remote", "trust/strict", "trust/tuf"},
 	"trust/state":        {},
+	"trust/strict":       {},
 	"trust/trusttest":    {"trust"},
+	"trust/tuf":          {"trust", "trust/names", "trust/state", "trust/strict"},
 }
 
 // offline are the packages that never link net/http, not even through others.
-var offline = []string{"trust", "trust/dct", "trust/names", "trust/state", "cache", "config"}
+var offline = []string{"trust", "trust/dct", "trust/names", "trust/state", "trust/strict", "trust/tuf", "cache", "config"}
 
 // testsOnly are the packages that never end up in the binary.
-var testsOnly = []string{"proxy/upstreamtest", "trust/trusttest"}
+var testsOnly = []string{"trust/trusttest"}
 
 type listed struct {
 	ImportPath    string

@@ -36,10 +36,10 @@ func (o *observer) trust(e trust.Event) {
 	case e.Err != nil:
 		o.say("refresh failed", string(trust.ReasonOf(e.Err)), e.Source, fields...)
 	case e.Changed:
-		for _, v := range e.Versions {
+		for _, v := range e.Versions[:min(len(e.Versions), 4)] { // root, timestamp, snapshot and targets come first
 			fields = append(fields, zap.Int64(v.Role, v.Version))
 		}
-		o.log.Info("trust data changed", fields...)
+		o.log.Info("trust data changed", append(fields, zap.Int("roles", len(e.Versions)))...)
 	}
 }
 

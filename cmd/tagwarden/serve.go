@@ -47,18 +47,22 @@ func serveCommand(file *string) *cobra.Command {
 				defer cancel()
 				out.close(patience.Done())
 			}()
-			return serve(c.Context(), *file, cfg, newLog(out), c.OutOrStdout())
+			return newGateway(*file, newLog(out)).serve(c.Context(), cfg, c.OutOrStdout())
 		},
 	}
 }
 
+// newGateway returns a gateway that reads its configuration again from the file.
+func newGateway(file string, log *zap.Logger) *gateway {
+	return &gateway{file: file, log: log, newID: newIDs(), hangup: make(chan os.Signal, 1), drain: drainTime, listening: func(net.Addr, net.Addr) {}}
+}
+
 // serve runs the gateway until ctx ends, and then lets what is under way finish.
-func serve(ctx context.Context, file string, cfg *config.Config, log *zap.Logger, stdout io.Writer) (err error) {
-	g := &gateway{file: file, log: log, newID: newIDs(), hangup: make(chan os.Signal, 1)}
+func (g *gateway) serve(ctx context.Context, cfg *config.Config, stdout io.Writer) (err error) {
 	// From the first moment to the last: a hangup must not end the process.
 	signal.Notify(g.hangup, syscall.SIGHUP)
 	defer signal.Stop(g.hangup)
-	g.o = &observer{log: log, hush: newHush(time.Now), metrics: admin.NewMetrics(admin.MetricsOptions{
+	g.o = &observer{log: g.log, hush: newHush(time.Now), metrics: admin.NewMetrics(admin.MetricsOptions{
 		Version: version, CacheBytes: func() int64 { return g.content.Stats().Bytes },
 	})}
 	if g.kept, err = openState(ctx, cfg, g.o.state); err != nil {
@@ -152,10 +156,11 @@ func (g *gateway) listen(ctx context.Context, cfg *config.Config) error {
 	})
 	all.Go(func() error { defer cancel(); return closed(desk.Serve(operators)) })
 	all.Go(func() error { g.watch(ctx); return nil })
+	all.Go(func() error { g.listening(registry.Addr(), operators.Addr()); return nil })
 	all.Go(func() error {
 		<-ctx.Done()
 		g.log.Info("draining")
-		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+		ctx, cancel := context.WithTimeout(context.Background(), g.drain)
 		defer cancel()
 		// The admin port goes last, so that it tells how the drain goes on.
 		return errors.Join(door.Shutdown(ctx), desk.Shutdown(ctx))

@@ -14,6 +14,7 @@ import (
 	"github.com/tagwarden/tagwarden/config"
 	"github.com/tagwarden/tagwarden/trust/names"
 	"github.com/tagwarden/tagwarden/trust/state"
+	"github.com/tagwarden/tagwarden/trust/tuf"
 )
 
 func stateCommand(file *string) *cobra.Command {
@@ -65,20 +66,19 @@ type resetRecord struct {
 
 // resetState archives one collection and records it.
 func resetState(cfg *config.Config, kept *state.Store, source, collection, why string, stdout io.Writer) error {
-	s := cfg.Sources[source]
-	repository, err := names.Repository(collection)
+	name, err := keptName(cfg.Sources[source], collection)
 	if err != nil {
-		return usageError{fmt.Errorf("state reset: COLLECTION is the full name of an image, without tag: %w", err)}
+		return usageError{fmt.Errorf("state reset: %w", err)}
 	}
 	now := time.Now()
-	archive, err := kept.Collection(source, strings.Replace(s.GUN, "{name}", repository, 1)).Reset(now)
+	archive, err := kept.Collection(source, name).Reset(now)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("state reset: nothing is kept of %s from source %s", repository, source)
+		return fmt.Errorf("state reset: nothing is kept of %s from source %s", collection, source)
 	}
 	if err != nil {
 		return err
 	}
-	line, err := json.Marshal(resetRecord{now.UTC(), "state_reset", source, repository, archive, why})
+	line, err := json.Marshal(resetRecord{now.UTC(), "state_reset", source, name, archive, why})
 	if err != nil {
 		return err
 	}
@@ -94,6 +94,24 @@ func resetState(cfg *config.Config, kept *state.Store, source, collection, why s
 	if _, err := fmt.Fprintf(w, "%s\n", line); err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
-	_, err = fmt.Fprintf(stdout, "%s: forgotten, archived in %s\n", repository, archive)
+	_, err = fmt.Fprintf(stdout, "%s: forgotten, archived in %s\n", name, archive)
 	return err
+}
+
+// keptName returns the name under which a collection is kept, from what a person calls it.
+func keptName(s config.Source, collection string) (string, error) {
+	if s.Notary == nil && !s.PerName() {
+		if collection != tuf.Whole {
+			return "", fmt.Errorf("the source is one repository for all images: COLLECTION is %q", tuf.Whole)
+		}
+		return tuf.Whole, nil
+	}
+	repository, err := names.Repository(collection)
+	if err != nil {
+		return "", fmt.Errorf("COLLECTION is the full name of an image, without tag: %w", err)
+	}
+	if s.Notary == nil {
+		return repository, nil
+	}
+	return strings.Replace(s.GUN, "{name}", repository, 1), nil
 }

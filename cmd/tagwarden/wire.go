@@ -2,11 +2,9 @@ package main
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
 	"os"
-	"reflect"
 	"sync"
 	"time"
 
@@ -14,10 +12,8 @@ import (
 	"github.com/tagwarden/tagwarden/config"
 	"github.com/tagwarden/tagwarden/proxy/upstream"
 	"github.com/tagwarden/tagwarden/trust"
-	"github.com/tagwarden/tagwarden/trust/dct"
-	"github.com/tagwarden/tagwarden/trust/names"
-	"github.com/tagwarden/tagwarden/trust/remote"
 	"github.com/tagwarden/tagwarden/trust/state"
+	"go.uber.org/zap"
 )
 
 // trustOptions are what the trust half needs besides the configuration.
@@ -25,7 +21,8 @@ type trustOptions struct {
 	state   *state.Store // nil: nothing will be asked
 	observe func(trust.Event)
 	sent    func(upstream.Event)
-	before  *trustHalf // whose sources are kept where they are configured as before; nil: none
+	before  *trustHalf  // whose sources are kept where they are configured as before; nil: none
+	publish *zap.Logger // where what is published is told; nil: nothing is published
 }
 
 // A trustHalf decides.
@@ -34,23 +31,24 @@ type trustHalf struct {
 	sources map[string]source
 }
 
-// A source is one that was built, with what it was built from.
-type source struct {
-	*trust.Collections
-	format *dct.Format
-	cfg    config.Source
-	egress string
-	print  [sha256.Size]byte // of the files that cfg names
-}
-
 // close ends the refreshes.
-func (t *trustHalf) close() { t.closeAllBut(&trustHalf{}) }
+func (t *trustHalf) close() { t.closeAllBut(nil) }
 
-// closeAllBut ends the refreshes of the sources that next does not have.
+// closeAllBut ends the refreshes of the sources that next does not have, and what they publish unless it does.
 func (t *trustHalf) closeAllBut(next *trustHalf) {
+	kept := make(map[*publisher]bool)
+	if next != nil {
+		for _, s := range next.sources {
+			kept[s.publisher] = true
+		}
+	}
 	for name, s := range t.sources {
 		if next == nil || next.sources[name].Collections != s.Collections {
 			s.Close()
+		}
+		if s.publisher != nil && !kept[s.publisher] {
+			kept[s.publisher] = true
+			s.publisher.close()
 		}
 	}
 }
@@ -67,7 +65,7 @@ func newTrust(cfg *config.Config, o trustOptions) (*trustHalf, error) {
 		}
 		t.sources[name] = built
 		policy.Sources[name] = trust.SourcePolicy{
-			Resolver: built, Refresh: s.Refresh, MaxStale: s.MaxStale, Grace: s.Grace, SignWith: "docker trust sign",
+			Resolver: built, Refresh: s.Refresh, MaxStale: s.MaxStale, Grace: s.Grace, SignWith: signWith(s), Near: s.Dir != "",
 		}
 	}
 	for _, r := range cfg.Rules {
@@ -81,55 +79,9 @@ func newTrust(cfg *config.Config, o trustOptions) (*trustHalf, error) {
 	return t, err
 }
 
-// newSource builds one source, or returns the one of before that is the same.
-func newSource(cfg *config.Config, name string, s config.Source, o trustOptions) (source, error) {
-	built := source{egress: fmt.Sprint(cfg.EgressProxy), cfg: s, print: printOf(sourceFiles(s))}
-	if o.before != nil {
-		if old, ok := o.before.sources[name]; ok && reflect.DeepEqual(old.cfg, built.cfg) && old.print == built.print && old.egress == built.egress {
-			return old, nil
-		}
-	}
-	format, err := newNotary(cfg, name, s, o)
-	if err != nil {
-		return source{}, err
-	}
-	built.format = format
-	built.Collections = trust.NewCollections(trust.CollectionsOptions{
-		Source: name, Format: format, Memory: cfg.TrustMemory / int64(len(cfg.Sources)), Refresh: s.Refresh, Observe: o.observe,
-	})
-	return built, nil
-}
-
 // modes are the rule modes by their word. A word that is not here is NoMode, which allows nothing.
 var modes = map[config.Mode]trust.Mode{
 	config.Enforce: trust.Enforce, config.Audit: trust.Audit, config.Allow: trust.Exempt, config.Deny: trust.Refuse,
-}
-
-// newNotary builds the format of one Notary v1 source.
-func newNotary(cfg *config.Config, name string, s config.Source, o trustOptions) (*dct.Format, error) {
-	client, err := newClient(upstream.Options{
-		Name: name, What: "source", URL: s.Notary, TokenRealms: s.TokenRealms, RedirectHosts: s.RedirectHosts,
-		EgressProxy: cfg.EgressProxy, Observe: o.sent,
-	}, s.CA, s.Credentials, s.Notary.Host)
-	if err != nil {
-		return nil, err
-	}
-	var pins names.Index[dct.Pin]
-	for _, p := range s.Pins {
-		pin := dct.Pin{Keys: p.Keys, TOFU: p.TOFU}
-		if pin.CA, err = readPool(p.CA); err != nil {
-			return nil, fmt.Errorf("pin %s: %w", p.Match, err)
-		}
-		pins.Add(p.Match, pin)
-	}
-	return dct.New(dct.Options{
-		Source: name, GUN: s.GUN, Pins: pins, State: o.state, Now: time.Now, Observe: o.observe,
-		Fetcher: func(gun string) trust.Source {
-			base := *s.Notary
-			base.Path += "/v2/" + gun + "/_trust/tuf"
-			return remote.HTTP{Base: &base, Client: client.Scoped("repository:" + gun + ":pull")}
-		},
-	})
 }
 
 // newRegistries builds what asks the registries.

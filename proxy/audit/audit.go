@@ -3,7 +3,6 @@ package audit
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"sync"
@@ -55,12 +54,9 @@ func New(w io.Writer, o Options) *Log {
 	return l
 }
 
-// Record puts v, as one line of JSON, into the queue. The error is ErrFull when the line cannot be kept and must be.
-func (l *Log) Record(v any) error {
-	line, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
+// Record puts a line, without its end, into the queue; it is the log's from then on. The error is ErrFull when the line
+// cannot be kept and must be.
+func (l *Log) Record(line []byte) error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	// PRODUCT: section 2, refuse stops serving while the log takes nothing.

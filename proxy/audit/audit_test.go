@@ -49,7 +49,7 @@ func TestLinesComeOutWholeAndInOrder(t *testing.T) {
 	l := New(&s, Options{})
 	var want strings.Builder
 	for i := range 3000 {
-		if err := l.Record(i); err != nil {
+		if err := l.Record(fmt.Append(nil, i)); err != nil {
 			t.Fatal(err)
 		}
 		fmt.Fprintln(&want, i)
@@ -68,7 +68,7 @@ func TestFullQueue(t *testing.T) {
 			l := New(&s, Options{Refuse: refuse, Dropped: func(n int, _ error) { dropped += n }})
 			var refused int
 			for range queueLines + 100000 {
-				if l.Record("x") != nil {
+				if l.Record([]byte(`"x"`)) != nil {
 					refused++
 				}
 			}
@@ -86,20 +86,20 @@ func TestDiskFullAndFreedAgain(t *testing.T) {
 		var s sink
 		s.fail(errors.New("no space left"))
 		l := New(&s, Options{Refuse: true})
-		if err := l.Record("first"); err != nil {
+		if err := l.Record([]byte(`"first"`)); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
 		if err := l.Full(); !errors.Is(err, ErrFull) {
 			t.Errorf("full: %v", err)
 		}
-		if err := l.Record("second"); !errors.Is(err, ErrFull) {
+		if err := l.Record([]byte(`"second"`)); !errors.Is(err, ErrFull) {
 			t.Errorf("while the disk is full: %v", err)
 		}
 		s.fail(nil)
 		time.Sleep(retryEvery) // the clock of the bubble
 		synctest.Wait()
-		if err := l.Record("third"); err != nil {
+		if err := l.Record([]byte(`"third"`)); err != nil {
 			t.Errorf("after it was freed: %v", err)
 		}
 		l.Close()
@@ -116,7 +116,7 @@ func TestDropCountsWhatTheDiskRefuses(t *testing.T) {
 	dropped := 0
 	l := New(&s, Options{Dropped: func(n int, err error) { dropped += n }})
 	for range 10 {
-		if err := l.Record("x"); err != nil {
+		if err := l.Record([]byte(`"x"`)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -133,7 +133,7 @@ func TestCloseWhileTheDiskIsFull(t *testing.T) {
 		s.fail(errors.New("no space left"))
 		dropped := 0
 		l := New(&s, Options{Refuse: true, Dropped: func(n int, _ error) { dropped += n }})
-		if err := l.Record("x"); err != nil {
+		if err := l.Record([]byte(`"x"`)); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -152,7 +152,7 @@ func TestCutLine(t *testing.T) {
 		l := New(&s, Options{Dropped: func(n int, _ error) { dropped += n }})
 		for i, err := range []error{nil, errors.New("no space left"), nil} {
 			s.fail(err)
-			if err := l.Record(fmt.Sprint("line", i)); err != nil {
+			if err := l.Record(fmt.Appendf(nil, "%q", fmt.Sprint("line", i))); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()
@@ -169,7 +169,7 @@ func TestAfterClose(t *testing.T) {
 	dropped := 0
 	l := New(&s, Options{Dropped: func(n int, _ error) { dropped += n }})
 	l.Close()
-	if err := l.Record("late"); err != nil || dropped != 1 {
+	if err := l.Record([]byte(`"late"`)); err != nil || dropped != 1 {
 		t.Errorf("%v, %d dropped", err, dropped)
 	}
 	l = New(&s, Options{Refuse: true})
@@ -177,7 +177,7 @@ func TestAfterClose(t *testing.T) {
 		t.Error(err)
 	}
 	l.Close()
-	if err := l.Record("late"); !errors.Is(err, ErrFull) {
+	if err := l.Record([]byte(`"late"`)); !errors.Is(err, ErrFull) {
 		t.Error(err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"github.com/tagwarden/tagwarden/trust"
+	"github.com/tagwarden/tagwarden/trust/names"
+	"github.com/tagwarden/tagwarden/trust/strict"
 	"github.com/tagwarden/tagwarden/trust/trusttest"
 )
 
@@ -36,16 +37,6 @@ func rig(t *testing.T, n *trusttest.Notary, pin Pin) *world {
 
 func pinOf(n *trusttest.Notary) Pin { return Pin{Keys: []string{n.Root.Keys[0].Canonical()}} }
 
-// replace is a Tamper that the signatures and hashes do not know of, or do, by where it is applied.
-func replace(old, with string) func([]byte) []byte {
-	return func(raw []byte) []byte {
-		if !bytes.Contains(raw, []byte(old)) {
-			panic("nothing to replace: " + old)
-		}
-		return bytes.Replace(raw, []byte(old), []byte(with), 1)
-	}
-}
-
 func spoilSignature(raw []byte) []byte {
 	i := bytes.LastIndex(raw, []byte(`"sig":"`)) + len(`"sig":"`) + 8
 	raw = bytes.Clone(raw)
@@ -55,6 +46,39 @@ func spoilSignature(raw []byte) []byte {
 	}
 	raw[i] = other
 	return raw
+}
+
+// TestVerifier: the attacks that every format must stand.
+func TestVerifier(t *testing.T) {
+	trusttest.TestVerifier(t, func(t *testing.T) trusttest.Subject {
+		n := trusttest.NewNotary(gun, fixtureTime)
+		n.Delegate(releasesRole, "").Sign("v1", "good")
+		n.Targets.Sign("v1", "other")
+		n.Publish()
+		pins, store := everywhere(t, pinOf(n)), rig(t, n, Pin{}).store
+		return trusttest.Subject{Repository: &n.Repository, Target: "v1", Open: func() trust.Verifier {
+			f, err := New(Options{
+				Source: "fixtures", GUN: "{name}", Pins: pins, State: store, Fetcher: func(string) trust.Source { return n },
+				Now: func() time.Time { return n.Now }, Observe: func(trust.Event) {},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return f.Open(gun)
+		}}
+	})
+}
+
+// everywhere pins every name.
+func everywhere(t *testing.T, p Pin) names.Index[Pin] {
+	t.Helper()
+	all, err := names.ParseMatch("**")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pins names.Index[Pin]
+	pins.Add(all, p)
+	return pins
 }
 
 // TestCold: each row is an attack, or an oddity of genuine data, on somebody who has never seen the repository. Want is
@@ -68,34 +92,8 @@ func TestCold(t *testing.T) {
 		make func(n *trusttest.Notary)
 		want string
 	}{
-		{"genuine", func(n *trusttest.Notary) {}, v1},
-		{"timestamp by another key", func(n *trusttest.Notary) { n.Timestamp.Signers = []*trusttest.Key{trusttest.NewKey(trusttest.ECDSA)} }, "threshold_not_met"},
-		{"snapshot by another key", func(n *trusttest.Notary) { n.Snapshot.Signers = n.Timestamp.Keys }, "threshold_not_met"},
-		{"targets by another key", func(n *trusttest.Notary) { n.Targets.Signers = n.Snapshot.Keys }, "threshold_not_met"},
-		{"releases by another key", func(n *trusttest.Notary) { releases(n).Signers = n.Targets.Keys }, "threshold_not_met"},
 		{"root by another key", func(n *trusttest.Notary) { n.Root.Signers = n.Targets.Keys }, "threshold_not_met"},
 		{"root without signature", func(n *trusttest.Notary) { n.Root.Signers = []*trusttest.Key{} }, "threshold_not_met"},
-		{"timestamp with a broken signature", func(n *trusttest.Notary) { n.Timestamp.Tamper = spoilSignature }, "signature_invalid"},
-		{"targets with a broken signature", func(n *trusttest.Notary) { n.Targets.Tamper = spoilSignature }, "signature_invalid"},
-		{"releases with a broken signature", func(n *trusttest.Notary) { releases(n).Tamper = spoilSignature }, "signature_invalid"},
-		{"releases changed after signing", func(n *trusttest.Notary) { releases(n).Tamper = replace(`"v1"`, `"v2"`) }, "signature_invalid"},
-		{"threshold of two, one signature", func(n *trusttest.Notary) {
-			n.Targets.Keys, n.Targets.Threshold = append(n.Targets.Keys, trusttest.NewKey(trusttest.Ed25519)), 2
-			n.Targets.Signers = n.Targets.Keys[:1]
-		}, "threshold_not_met"},
-		{"threshold of two, two signatures", func(n *trusttest.Notary) {
-			releases(n).Keys, releases(n).Threshold = append(releases(n).Keys, trusttest.NewKey(trusttest.Ed25519)), 2
-		}, v1},
-		{"threshold of two, one signature twice", func(n *trusttest.Notary) {
-			n.Targets.Keys, n.Targets.Threshold = append(n.Targets.Keys, trusttest.NewKey(trusttest.ECDSA)), 2
-			n.Targets.Signers = []*trusttest.Key{n.Targets.Keys[0], n.Targets.Keys[0]}
-		}, "threshold_not_met"},
-		{"threshold of two, one key under two certificates", func(n *trusttest.Notary) {
-			k := releases(n).Keys[0]
-			releases(n).Keys = []*trusttest.Key{k.Certify(trusttest.Template("a", fixtureTime), nil, nil), k.Certify(trusttest.Template("b", fixtureTime), nil, nil)}
-			releases(n).Threshold = 2
-		}, "threshold_not_met"},
-		{"threshold of zero", func(n *trusttest.Notary) { n.Targets.Threshold = 0; n.Targets.Signers = []*trusttest.Key{} }, "metadata_invalid"},
 		{"threshold of more than there are keys", func(n *trusttest.Notary) { releases(n).Threshold = 2 }, "threshold_not_met"},
 		{"root threshold of more than there are keys", func(n *trusttest.Notary) { n.Targets.Threshold = 2 }, "metadata_invalid"},
 		{"last key of a delegation removed", func(n *trusttest.Notary) {
@@ -136,15 +134,11 @@ func TestCold(t *testing.T) {
 		{"key under another id", func(n *trusttest.Notary) { n.Root.Edit = swapKeys }, "metadata_invalid"},
 		{"key id without key", func(n *trusttest.Notary) { n.Root.Edit = member("keys", map[string]any{}) }, "metadata_invalid"},
 		{"type in lower case", func(n *trusttest.Notary) { n.Targets.Edit = member("_type", "targets") }, "metadata_invalid"},
-		{"type of another role", func(n *trusttest.Notary) { n.Targets.Edit = member("_type", "Snapshot") }, "metadata_invalid"},
-		{"version zero", func(n *trusttest.Notary) { n.Targets.Edit = member("version", 0) }, "metadata_invalid"},
-		{"version with a fraction", func(n *trusttest.Notary) { n.Targets.Tamper = replace(`"version":1`, `"version":1.0`) }, "metadata_invalid"},
-		{"version with an exponent", func(n *trusttest.Notary) { n.Targets.Tamper = replace(`"version":1`, `"version":1e0`) }, "metadata_invalid"},
+		{"version with an exponent", func(n *trusttest.Notary) { n.Targets.Tamper = trusttest.Replace(`"version":1`, `"version":1e0`) }, "metadata_invalid"},
 		{"version that wraps", func(n *trusttest.Notary) { n.Targets.Edit = member("version", int64(1)<<53) }, "metadata_invalid"},
 		{"negative length", func(n *trusttest.Notary) {
 			releases(n).Entries["v1"] = trusttest.Entry{Digest: releases(n).Entries["v1"].Digest, Length: -1}
 		}, v1},
-		{"no expiry", func(n *trusttest.Notary) { n.Targets.Edit = member("expires", nil) }, "metadata_invalid"},
 		{"root expired", func(n *trusttest.Notary) { n.Root.Expires = fixtureTime.Add(-time.Second) }, "metadata_expired"},
 		{"root certificate expired", func(n *trusttest.Notary) {
 			tmpl := trusttest.Template(gun, fixtureTime)
@@ -171,48 +165,20 @@ func TestCold(t *testing.T) {
 		{"root certificate with a bare star", func(n *trusttest.Notary) {
 			n.Root.Keys = []*trusttest.Key{n.Root.Keys[0].Certify(trusttest.Template("*", fixtureTime), nil, nil)}
 		}, "root_not_pinned"},
-		{"duplicate member in signed", func(n *trusttest.Notary) {
-			n.Targets.Tamper = replace(`"targets":`, `"targets":{"injected":{"length":1,"hashes":{}}},"targets":`)
-		}, "metadata_invalid"},
-		{"duplicate member beside signed", func(n *trusttest.Notary) {
-			n.Timestamp.Tamper = replace(`"signatures":`, `"signatures":[],"signatures":`)
-		}, "metadata_invalid"},
-		{"duplicate member spelled with an escape", func(n *trusttest.Notary) {
-			releases(n).Tamper = replace(`"targets":`, `"t\u0061rgets":{},"targets":`)
-		}, "metadata_invalid"},
 		{"member in other case", func(n *trusttest.Notary) {
 			n.Targets.Edit = member("Targets", map[string]any{"v9": map[string]any{"length": 1, "hashes": map[string]any{"sha256": make([]byte, 32)}}})
 		}, v1},
-		{"extra member beside signed", func(n *trusttest.Notary) { n.Timestamp.Tamper = replace(`{"signed"`, `{"x":1,"signed"`) }, "metadata_invalid"},
-		{"data after the document", func(n *trusttest.Notary) { n.Targets.Tamper = func(raw []byte) []byte { return append(raw, "{}"...) } }, "metadata_invalid"},
-		{"white space after the document", func(n *trusttest.Notary) { n.Targets.Tamper = func(raw []byte) []byte { return append(raw, " \n"...) } }, v1},
-		{"truncated", func(n *trusttest.Notary) { n.Targets.Tamper = func(raw []byte) []byte { return raw[:len(raw)/2] } }, "metadata_invalid"},
-		{"null for everything", func(n *trusttest.Notary) { n.Targets.Tamper = func([]byte) []byte { return []byte("null") } }, "metadata_invalid"},
-		{"null for an entry", func(n *trusttest.Notary) { n.Targets.Edit = member("targets", map[string]any{"x": nil}) }, "metadata_invalid"},
-		{"a web page", func(n *trusttest.Notary) {
-			n.Timestamp.Tamper = func([]byte) []byte { return []byte("<html>log in</html>") }
-		}, "metadata_invalid"},
-		{"not UTF-8", func(n *trusttest.Notary) { n.Targets.Tamper = replace(`"old"`, "\"ol\xff\"") }, "metadata_invalid"},
+		{"extra member beside signed", func(n *trusttest.Notary) { n.Timestamp.Tamper = trusttest.Replace(`{"signed"`, `{"x":1,"signed"`) }, "metadata_invalid"},
 		{"a tag that the wire escapes", func(n *trusttest.Notary) {
 			n.Targets.Sign("a<b>&c", "x")
-			n.Targets.Tamper = replace("a<b>&c", `a\u003cb\u003e\u0026c`)
+			n.Targets.Tamper = trusttest.Replace("a<b>&c", `a\u003cb\u003e\u0026c`)
 		}, v1},
-		{"a root of endless data", func(n *trusttest.Notary) {
-			n.Root.Tamper = func(raw []byte) []byte { return append(raw, bytes.Repeat([]byte(" "), maxRoot)...) }
-		}, "metadata_invalid"},
-		{"a timestamp of endless data", func(n *trusttest.Notary) {
-			n.Timestamp.Tamper = func(raw []byte) []byte { return append(raw, bytes.Repeat([]byte(" "), maxTimestamp)...) }
-		}, "metadata_invalid"},
-		{"nested without end", func(n *trusttest.Notary) {
-			n.Timestamp.Tamper = func([]byte) []byte { return bytes.Repeat([]byte("["), maxTimestamp-1) }
-		}, "metadata_invalid"},
 		{"a thousand signatures", func(n *trusttest.Notary) { n.Timestamp.Signers = slices.Repeat(n.Timestamp.Keys, 100) }, "metadata_invalid"},
 		{"snapshot of another length", func(n *trusttest.Notary) { n.Timestamp.Edit = lengthen("snapshot") }, "metadata_invalid"},
 		{"targets of another length", func(n *trusttest.Notary) { n.Snapshot.Edit = lengthen("targets") }, "metadata_invalid"},
 		{"targets of an absurd length", func(n *trusttest.Notary) {
 			n.Snapshot.Edit = func(m map[string]any) { setLength(m, "targets", maxTargets+1) }
 		}, "metadata_invalid"},
-		{"snapshot without targets", func(n *trusttest.Notary) { n.Targets.Hidden = true }, "metadata_invalid"},
 		{"snapshot naming another root", func(n *trusttest.Notary) {
 			n.Snapshot.Edit = func(m map[string]any) { m["meta"].(map[string]any)["root"] = m["meta"].(map[string]any)["targets"] }
 		}, "root_mismatch"},
@@ -226,11 +192,7 @@ func TestCold(t *testing.T) {
 			}
 		}, v1},
 		{"delegation without paths", func(n *trusttest.Notary) { releases(n).Paths = nil }, evil},
-		{"delegation for other paths", func(n *trusttest.Notary) { releases(n).Paths = []string{"v2"} }, evil},
 		{"delegation for a prefix", func(n *trusttest.Notary) { releases(n).Paths = []string{"v"} }, v1},
-		{"releases not published yet", func(n *trusttest.Notary) { releases(n).Hidden = true }, evil},
-		{"releases expired", func(n *trusttest.Notary) { releases(n).Expires = fixtureTime.Add(-time.Second) }, "metadata_expired"},
-		{"releases without this tag falls back", func(n *trusttest.Notary) { delete(releases(n).Entries, "v1") }, evil},
 		{"tag only in a delegation of releases", func(n *trusttest.Notary) {
 			delete(releases(n).Entries, "v1")
 			n.Delegate(releasesRole+"/sub", "").Sign("v1", "evil")
@@ -261,28 +223,13 @@ func TestCold(t *testing.T) {
 	}
 }
 
-// TestColdFiles: what the source lacks.
-func TestColdFiles(t *testing.T) {
-	for prefix, want := range map[string]trust.Reason{
-		"root.json": trust.NoTrustData, "timestamp.json": trust.NoTrustData, "snapshot.": trust.SourceUnreachable,
-		"targets.": trust.SourceUnreachable, "targets/releases.": trust.SourceUnreachable,
-	} {
-		n := newRepo()
-		n.Publish()
-		for file := range n.Files() {
-			if strings.HasPrefix(file, prefix) {
-				n.Remove(file)
-			}
-		}
-		if _, err := rig(t, n, pinOf(n)).open().Refresh(t.Context()); trust.ReasonOf(err) != want || err == nil {
-			t.Errorf("without %s: %v, want %s", prefix, err, want)
-		}
-	}
+// TestNoRoot: a source without the newest root has no trust data, whatever else it has.
+func TestNoRoot(t *testing.T) {
 	n := newRepo()
 	n.Publish()
-	n.Fail(errors.New("connection refused"))
-	if _, err := rig(t, n, pinOf(n)).open().Refresh(t.Context()); trust.ReasonOf(err) != trust.SourceUnreachable {
-		t.Errorf("source down: %v", err)
+	n.Remove("root.json")
+	if _, err := rig(t, n, pinOf(n)).open().Refresh(t.Context()); trust.ReasonOf(err) != trust.NoTrustData || err == nil {
+		t.Errorf("%v, want no_trust_data", err)
 	}
 }
 
@@ -295,7 +242,7 @@ func TestHostileSizeStaysSmall(t *testing.T) {
 	if n := testing.AllocsPerRun(1, func() { parseTargets("targets", raw) }); n > 2000 {
 		t.Errorf("%v allocations", n)
 	}
-	if _, err := decode(append(append([]byte("["), bytes.Repeat([]byte("0,"), 1<<20)...), "0]"...)); err == nil {
+	if _, err := strict.Decode(append(append([]byte("["), bytes.Repeat([]byte("0,"), 1<<20)...), "0]"...)); err == nil {
 		t.Error("a million values in two bytes each were read")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tagwarden/tagwarden/trust"
+	"github.com/tagwarden/tagwarden/trust/strict"
 )
 
 // Limits on what a source may send. The sizes are in bytes.
@@ -57,7 +58,7 @@ func invalid(role string, err error) error {
 
 // parse reads the envelope and the members that all roles share. wantType is the exact _type.
 func parse(role, wantType string, raw []byte) (*document, error) {
-	v, err := decode(raw)
+	v, err := strict.Decode(raw)
 	if err != nil {
 		return nil, invalid(role, err)
 	}

@@ -1,136 +1,17 @@
 package dct
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/tagwarden/tagwarden/trust/strict"
 )
 
-const (
-	maxDepth   = 32
-	maxInteger = 1<<53 - 1
-)
-
-// An object is a JSON object, its members sorted by name.
-type object []field
-
-type field struct {
-	name string
-	v    any
-}
-
-// decode reads one JSON value into objects, slices, strings, int64s, bools and nils. It refuses everything that two
-// readers could read differently: what decode returns and what canonical prints of it are the same document.
-func decode(raw []byte) (any, error) {
-	if !utf8.Valid(raw) {
-		return nil, errors.New("not valid UTF-8")
-	}
-	// Genuine documents have about 20 bytes to a value; the bound keeps hostile ones from taking many times their size in
-	// memory.
-	d := decoder{json.NewDecoder(bytes.NewReader(raw)), 1024 + len(raw)/16}
-	d.UseNumber()
-	v, err := d.value(0)
-	if err != nil {
-		return nil, err
-	}
-	// DCT: W9, nothing but white space after the value.
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("data after the JSON value")
-	}
-	return v, nil
-}
-
-type decoder struct {
-	*json.Decoder
-	left int // values that may still come
-}
-
-func (d *decoder) token() (json.Token, error) {
-	t, err := d.Token()
-	if err != nil {
-		return nil, fmt.Errorf("not JSON: %.100q", err.Error())
-	}
-	return t, nil
-}
-
-func (d *decoder) value(depth int) (any, error) {
-	if d.left--; d.left < 0 || depth > maxDepth {
-		return nil, errors.New("JSON with too many values, or nested too deep")
-	}
-	t, err := d.token()
-	if err != nil {
-		return nil, err
-	}
-	switch t := t.(type) {
-	case json.Number:
-		return integer(t.String())
-	case json.Delim:
-		if t == '{' {
-			return d.object(depth)
-		}
-		return d.list(depth)
-	}
-	return t, nil
-}
-
-func (d *decoder) object(depth int) (any, error) {
-	o := object{}
-	for d.More() {
-		t, err := d.token()
-		if err != nil {
-			return nil, err
-		}
-		name := t.(string) // the decoder gives nothing else in this place
-		v, err := d.value(depth + 1)
-		if err != nil {
-			return nil, err
-		}
-		o = append(o, field{name, v})
-	}
-	slices.SortFunc(o, func(a, b field) int { return strings.Compare(a.name, b.name) })
-	for i := range o {
-		// DCT: W1, a repeated member means one thing to who signs and another to who reads.
-		if i > 0 && o[i].name == o[i-1].name {
-			return nil, fmt.Errorf("duplicate JSON member %.100q", o[i].name)
-		}
-	}
-	_, err := d.token()
-	return o, err
-}
-
-func (d *decoder) list(depth int) (any, error) {
-	l := []any{}
-	for d.More() {
-		v, err := d.value(depth + 1)
-		if err != nil {
-			return nil, err
-		}
-		l = append(l, v)
-	}
-	_, err := d.token()
-	return l, err
-}
-
-// integer reads a number as every implementation of canonical JSON prints it.
-//
-// DCT: W11, fractions, exponents, minus zero and what a float64 cannot hold are refused.
-func integer(s string) (int64, error) {
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || n > maxInteger || n < -maxInteger || s != strconv.FormatInt(n, 10) {
-		return 0, fmt.Errorf("number %.40s is not a plain integer below 2^53", s)
-	}
-	return n, nil
-}
-
-// canonical appends v, as decode returns it, in canonical JSON: members sorted bytewise, no white space, nothing escaped
+// canonical appends v, as strict.Decode returns it, in canonical JSON: members sorted bytewise, no white space, nothing escaped
 // but quotes and backslashes. This is the message that Notary v1 signs.
 func canonical(b []byte, v any) []byte {
 	switch v := v.(type) {
@@ -149,14 +30,14 @@ func canonical(b []byte, v any) []byte {
 			b = canonical(b, e)
 		}
 		return append(b, ']')
-	case object:
+	case strict.Object:
 		b = append(b, '{')
 		for i, f := range v {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = append(canonicalString(b, f.name), ':')
-			b = canonical(b, f.v)
+			b = append(canonicalString(b, f.Name), ':')
+			b = canonical(b, f.Value)
 		}
 		return append(b, '}')
 	}
@@ -209,20 +90,20 @@ func (n node) below() *place { return &place{n.at, n.name} }
 
 // get returns the member, which is null where there is none.
 func (n node) get(name string) node {
-	o, ok := n.v.(object)
+	o, ok := n.v.(strict.Object)
 	if !ok {
 		n.fail("not an object")
 	}
 	child := node{nil, n.below(), name, n.bad}
-	if i, ok := slices.BinarySearchFunc(o, name, func(f field, name string) int { return strings.Compare(f.name, name) }); ok {
-		child.v = o[i].v
+	if i, ok := slices.BinarySearchFunc(o, name, func(f strict.Field, name string) int { return strings.Compare(f.Name, name) }); ok {
+		child.v = o[i].Value
 	}
 	return child
 }
 
 // members returns the members of an object, sorted by name, at most limit of them. Null has none.
 func (n node) members(limit int) iter.Seq2[string, node] {
-	o, ok := n.v.(object)
+	o, ok := n.v.(strict.Object)
 	if n.v != nil && !ok {
 		n.fail("not an object")
 	}
@@ -233,7 +114,7 @@ func (n node) members(limit int) iter.Seq2[string, node] {
 	at := n.below()
 	return func(yield func(string, node) bool) {
 		for _, f := range o {
-			if !yield(f.name, node{f.v, at, f.name, n.bad}) {
+			if !yield(f.Name, node{f.Value, at, f.Name, n.bad}) {
 				return
 			}
 		}

@@ -16,6 +16,8 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+
+	"github.com/tagwarden/tagwarden/trust/strict"
 )
 
 // Limits on keys: bytes of one in base64, certificates of one, bits of one of RSA.
@@ -38,8 +40,9 @@ type key struct {
 
 // keyID returns the id of a key: the hash of its canonical JSON, with a literal null for the private half.
 func keyID(keytype, public string) string {
-	sum := sha256.Sum256(canonical(nil, object{
-		{"keytype", keytype}, {"keyval", object{{"private", nil}, {"public", public}}},
+	sum := sha256.Sum256(canonical(nil, strict.Object{
+		{Name: "keytype", Value: keytype},
+		{Name: "keyval", Value: strict.Object{{Name: "private"}, {Name: "public", Value: public}}},
 	}))
 	return hex.EncodeToString(sum[:])
 }

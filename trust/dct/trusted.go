@@ -110,12 +110,29 @@ func (t *trusted) flatten(checked time.Time) *trust.Snapshot {
 			}
 		}
 	}
-	for _, r := range t.releases() {
-		s.Guards = append(s.Guards, trust.Guard{Role: r.role, Covers: r.covers, Refusal: r.refusal, Expires: r.until})
-	}
+	s.Absent = t.absent()
 	// An estimate: the files, what they are parsed into, and the flat form.
 	s.Size = 4*t.bytes() + 512*int64(len(s.Entries))
 	return s
+}
+
+// absent returns what there is to say about a name that no role speaks of: it is "not signed" only as long as the roles
+// that are asked about it are valid.
+func (t *trusted) absent() func(name string) trust.Entry {
+	asked := t.releases()
+	return func(name string) trust.Entry {
+		var e trust.Entry
+		for _, r := range asked {
+			switch {
+			case !r.covers(name):
+			case r.refusal != nil:
+				return trust.Entry{Refusal: r.refusal}
+			case e.Expires.IsZero() || r.until.Before(e.Expires):
+				e.Expires = r.until
+			}
+		}
+		return e
+	}
 }
 
 // bytes returns how many bytes the files have.

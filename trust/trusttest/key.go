@@ -15,6 +15,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"time"
 
@@ -141,6 +142,40 @@ func (k *Key) signature(message []byte) string {
 	var out bytes.Buffer
 	must(json.NewEncoder(&out).Encode(map[string]any{"keyid": k.ID(), "method": k.Method, "sig": sig}))
 	return string(bytes.TrimSpace(out.Bytes()))
+}
+
+// TUFID returns the id under which a file of a TUF repository lists the key.
+func (k *Key) TUFID() string {
+	raw, err := cjson.EncodeCanonical(k.tufObject())
+	must(err)
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])
+}
+
+func (k *Key) tufObject() map[string]any {
+	public, scheme := "", "ecdsa-sha2-nistp256"
+	if private, ok := k.Private.(ed25519.PrivateKey); ok {
+		public, scheme = hex.EncodeToString(private.Public().(ed25519.PublicKey)), "ed25519"
+	} else {
+		der, err := x509.MarshalPKIXPublicKey(k.Private.Public())
+		must(err)
+		public = string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+	}
+	return map[string]any{"keytype": k.Type, "scheme": scheme, "keyval": map[string]any{"public": public}}
+}
+
+// tufSignature returns the signature object for a message. One key always signs one message the same.
+func (k *Key) tufSignature(message []byte) string {
+	var sig []byte
+	var err error
+	if private, ok := k.Private.(ed25519.PrivateKey); ok {
+		sig = ed25519.Sign(private, message)
+	} else {
+		sum := sha256.Sum256(message)
+		sig, err = k.Private.Sign(nil, sum[:], crypto.SHA256)
+		must(err)
+	}
+	return fmt.Sprintf(`{"keyid":%q,"sig":%q}`, k.TUFID(), hex.EncodeToString(sig))
 }
 
 // must ends the test run: nothing here fails but for want of randomness.
