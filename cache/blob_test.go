@@ -56,18 +56,18 @@ func TestBytes(t *testing.T) {
 // PRODUCT: invariant 3.
 func TestBytesFindsDamage(t *testing.T) {
 	f := openFolder(t, Options{})
-	content := random(100)
+	content := random(Small + 1)
 	b := f.stored(content)
-	if err := os.WriteFile(b.path, random(99), 0o600); err != nil {
+	if err := os.WriteFile(b.path, random(Small), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(b.path, 100); err != nil { // the size is right, the last byte is not
+	if err := os.Truncate(b.path, Small+1); err != nil { // the size is right, the last byte is not
 		t.Fatal(err)
 	}
-	if got, err := b.Bytes(t.Context(), 100); !errors.Is(err, fs.ErrNotExist) {
+	if got, err := b.Bytes(t.Context(), Small+1); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Bytes returns %d damaged bytes, %v", len(got), err)
 	}
-	if _, err := b.Bytes(t.Context(), 100); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := b.Bytes(t.Context(), Small+1); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Bytes of what was taken away: %v", err)
 	}
 	if kinds := f.reported(); !slices.Equal(kinds, []EventKind{Damaged}) || f.Stats().Bytes != 0 {
@@ -105,6 +105,7 @@ func FuzzBytes(f *testing.F) {
 		store.work.Wait()
 		if b, err := store.Get(d); err == nil {
 			os.Remove(b.path)
+			store.memory.clear()
 		}
 	})
 }

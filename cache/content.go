@@ -4,37 +4,42 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 
 	"github.com/opencontainers/go-digest"
 )
 
-// stat returns the size of the content of digest d at path, or fs.ErrNotExist. It reads none of it: what has its name was
-// verified before it got it.
-func (s *Store) stat(d digest.Digest, path string) (int64, error) {
+// stat returns what the file system says of the content of digest d at path, or fs.ErrNotExist. It reads none of it: what
+// has its name was verified before it got it. What may not have come to the disk when a process died is read once.
+func (s *Store) stat(d digest.Digest, path string) (fs.FileInfo, error) {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return 0, missing(d)
+		return nil, missing(d)
 	case err != nil:
-		return 0, diskError(d, err)
+		return nil, diskError(d, err)
 	case !info.Mode().IsRegular():
 		s.damaged(d, path, 0, fmt.Sprintf("%s where content should be", info.Mode().Type()))
-		return 0, missing(d)
+		return nil, missing(d)
 	case info.Size() == 0 && d != sum(d, newHash(d)):
 		s.damaged(d, path, 0, "empty file where content should be")
-		return 0, missing(d)
+		return nil, missing(d)
+	case s.doubt.doubts(info):
+		if err := s.prove(d, path); err != nil {
+			return nil, err
+		}
 	}
-	return info.Size(), nil
+	return info, nil
 }
 
-// open opens the content of digest d at path, which was size bytes when it was last looked at. The error is fs.ErrNotExist
-// if it has gone or has another size by now.
+// open opens the content of digest d at path, which was size bytes when it was last looked at. The error is ErrGone and
+// fs.ErrNotExist if it has gone or has another size by now.
 func (s *Store) open(d digest.Digest, path string, size int64) (*os.File, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, missing(d)
+		return nil, gone(d)
 	}
 	if err != nil {
 		return nil, diskError(d, err)
@@ -47,46 +52,78 @@ func (s *Store) open(d digest.Digest, path string, size int64) (*os.File, error)
 	if !info.Mode().IsRegular() || info.Size() != size {
 		file.Close()
 		s.damaged(d, path, size, fmt.Sprintf("%d bytes where there were %d", info.Size(), size))
-		return nil, missing(d)
+		return nil, gone(d)
 	}
 	return file, nil
 }
 
-// damaged takes away what is at path, counted there with size bytes, and reports it.
+const (
+	// maxDamaged is how many things are kept in damaged/.
+	maxDamaged = 16
+	// maxDamagedSize is the most bytes of a file that is kept there.
+	maxDamagedSize = 64 << 20
+)
+
+// damaged takes away what is at path, counted there with size bytes, and reports it. Files that have something in them are
+// moved aside, for whoever wants to know what happened to them, unless they are large or there are many already.
 func (s *Store) damaged(d digest.Digest, path string, size int64, why string) {
-	err := os.Remove(path)
+	done := "moved aside"
+	err := errKeep
+	if info, e := os.Lstat(path); e == nil && info.Mode().IsRegular() && info.Size() > 0 && info.Size() <= maxDamagedSize {
+		err = s.moveAway(d, path, maxDamaged)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		done = "taken away"
+		err = os.Remove(path)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return // another reader found it too
 	}
 	if err != nil {
-		err = s.moveAway(d, path)
+		// A folder with something in it was not put there by a Store, and may be all that somebody has.
+		done = "moved aside"
+		err = s.moveAway(d, path, math.MaxInt)
 	}
 	if err != nil {
 		err = fmt.Errorf("%s: %s, and it cannot be taken away: %w", path, why, err)
 	} else {
-		err = fmt.Errorf("%s: %s, taken away", path, why)
+		err = fmt.Errorf("%s: %s, %s", path, why, done)
 		s.total.add(path, -size)
+		s.recency.forget(d)
 	}
-	s.observe(Event{Kind: Damaged, Digest: d, Err: err})
+	s.o.Observe(Event{Kind: Damaged, Digest: d, Err: err})
 }
 
-// moveAway makes room at path without deleting what is there: a folder with something in it was not put there by a Store,
-// and may be all that somebody has.
-func (s *Store) moveAway(d digest.Digest, path string) error {
+// errKeep says that something is not moved aside.
+var errKeep = errors.New("not to be kept")
+
+// moveAway makes room at path without deleting what is there, unless so many things are aside already.
+func (s *Store) moveAway(d digest.Digest, path string, most int) error {
 	root := filepath.Join(s.dir, "damaged")
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return err
+	}
+	if entries, err := os.ReadDir(root); err != nil || len(entries) >= most {
+		return errors.Join(errKeep, err)
 	}
 	away, err := os.MkdirTemp(root, d.Algorithm().String()+"-*")
 	if err != nil {
 		return err
 	}
-	return os.Rename(path, filepath.Join(away, d.Encoded()))
+	if err := os.Rename(path, filepath.Join(away, d.Encoded())); err != nil {
+		return errors.Join(err, os.Remove(away))
+	}
+	return nil
 }
 
 // missing is the answer to a miss.
 func missing(d digest.Digest) error {
 	return fmt.Errorf("%s: not cached: %w", d, fs.ErrNotExist)
+}
+
+// gone is the answer to whoever opens what has gone since it was found.
+func gone(d digest.Digest) error {
+	return fmt.Errorf("%s: %w: %w", d, ErrGone, fs.ErrNotExist)
 }
 
 // commit makes the verified file durable and gives it its name, in two stages between which a power cut costs nothing but

@@ -123,15 +123,17 @@ func TestContentChangesAfterGet(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := openFolder(t, Options{})
 			filled := f.stored(content)
+			f.memory.clear()
 			found, err := f.Get(filled.Digest())
 			if err != nil {
 				t.Fatal(err)
 			}
+			f.memory.clear()
 			if err := c.change(found.path); err != nil {
 				t.Fatal(err)
 			}
 			for _, b := range []*Blob{found, filled} {
-				if _, err := b.Open(t.Context()); !errors.Is(err, fs.ErrNotExist) {
+				if _, err := b.Open(t.Context()); !errors.Is(err, fs.ErrNotExist) || !errors.Is(err, ErrGone) {
 					t.Errorf("Open returns %v", err)
 				}
 			}

@@ -6,196 +6,222 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
+	"io/fs"
+	"sync"
 	"time"
 )
 
-// A download is the part of a fill that only its own goroutine touches.
+// attempts is how many times in a row a broken body is taken up again without progress.
+const attempts = 6
+
+// A download is the part of a fill that only its own goroutine touches, and the timer that flushes what it has received.
 type download struct {
 	*fill
 	store   *Store
-	silence *time.Timer // ends the fill when the origin is silent for too long
-	partial *os.File
-	hash    hash.Hash // of what is in the partial file
-	at      progress  // as published last
+	turn    *turn         // nil while it has none
+	waits   time.Duration // that its origin has demanded
+	refused bool          // its origin has refused to begin in the middle
+
+	mu     sync.Mutex // held while received bytes are put away
+	hash   hash.Hash  // of what is put away
+	at     progress   // as published last
+	buffer buffer
+	small  []byte // all content so far, unless it is large
+	disk   disk
+	grace  time.Duration
+	body   *attempt
+	failed error // why bytes could not be put away
 }
 
-// download brings the content of f to disk and publishes how far it is, up to verified. After an error nothing is left.
-func (s *Store) download(f *fill, o Origin) error {
-	// An earlier fill may have ended after the caller's look at the disk and before it looked for a running one.
-	if size, err := s.stat(f.digest, f.path); err == nil {
-		f.publish(progress{size: size})
-		return nil
-	}
-	s.begun.Add(1)
-	d := &download{fill: f, store: s, hash: newHash(f.digest), at: progress{size: -1}}
-	// PRODUCT: invariant 9: every wait has a limit.
-	d.silence = time.AfterFunc(s.stall, func() {
-		f.cancel(fmt.Errorf("origin sent nothing for %s", s.stall))
-	})
-	err := d.bring(o)
-	d.silence.Stop()
-	if err != nil && f.ctx.Err() != nil && !errors.Is(err, ErrDisk) {
-		// What the origin says about being cut off is not the reason.
-		return f.stopped()
-	}
-	return err
+// An attempt is one body of an origin, under a context of its own.
+type attempt struct {
+	io.ReadCloser
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	stop    func() bool // tells once that the body is still to be closed
+	silence *time.Timer // ends it when the origin is silent for too long
+	size    int64       // of the whole content, as it claims
+	skip    int64       // bytes to leave out, which are there already
 }
 
-// bring asks the origin, receives and verifies its content and gives it its name.
-func (d *download) bring(o Origin) (err error) {
-	body, err := d.ask(o)
+// errSilent is the reason of an attempt that was ended because nothing came.
+type errSilent time.Duration
+
+// Error implements error.
+func (e errSilent) Error() string { return fmt.Sprintf("origin sent nothing for %s", time.Duration(e)) }
+
+// takeTurn waits for the fill's turn.
+func (d *download) takeTurn() error {
+	turn, err := d.store.turns.take(d.ctx, d.q.From, d.q.Who)
 	if err != nil {
-		return err
+		return d.stopped()
 	}
-	hangUp := d.hangUp(body)
-	defer hangUp()
-
-	if err := d.create(); err != nil {
-		return diskError(d.digest, err)
-	}
-	// The one clean-up for every way out. After a commit there is neither an open file nor one of that name.
-	defer func() {
-		if err != nil {
-			d.partial.Close()
-			os.Remove(d.partial.Name())
-		}
-	}()
-
-	if err := d.receive(body); err != nil {
-		return err
-	}
-	if err := d.verify(); err != nil {
-		return err
-	}
-	hangUp() // the origin need not wait for the disk
-
-	// The same content may have come from another place meanwhile. What readers hold of this file stays readable.
-	if _, err := d.store.stat(d.digest, d.path); err == nil {
-		return errors.Join(d.partial.Close(), os.Remove(d.partial.Name()))
-	}
-
-	// It counts before it has its name, lest the first count comes across it first.
-	d.store.total.add(d.path, d.at.size)
-	if err := commit(d.partial, d.path); err != nil {
-		d.store.total.add(d.path, -d.at.size)
-		return diskError(d.digest, err)
-	}
+	d.turn = turn
 	return nil
+}
+
+// giveTurn gives the turn back.
+func (d *download) giveTurn() {
+	if d.turn != nil {
+		d.store.turns.give(d.turn)
+		d.turn = nil
+	}
+}
+
+// run brings the content and publishes how far it is, up to verified. It tells whether the content is kept.
+func (d *download) run() (kept bool, err error) {
+	// An earlier fill may have ended after the caller's look at the disk and before it looked for a running one.
+	if info, err := d.store.stat(d.q.Digest, d.path); err == nil {
+		d.publish(progress{size: info.Size()})
+		return true, nil
+	}
+	d.store.begun.Add(1)
+	a, err := d.open(0)
+	if err != nil {
+		return false, err
+	}
+	d.at.size, d.at.stage = a.size, streaming
+	if err := d.receive(a); err != nil {
+		d.drop()
+		return false, err
+	}
+	return d.commit(), nil
+}
+
+// receive receives all of the content, from as many bodies as it takes, and verifies it.
+func (d *download) receive(a *attempt) error {
+	if err := d.create(); err != nil {
+		a.end()
+		return err
+	}
+	d.buffer.init(d.store, d.flushLate)
+	defer d.freeBuffer()
+	var broken error
+	for tries := 0; ; {
+		before := d.at.written
+		if a != nil {
+			var err error
+			if broken, err = d.drain(a); err != nil {
+				return err
+			}
+			if broken == nil {
+				return d.verify()
+			}
+		}
+		if d.progressed(before) {
+			tries = 0
+		}
+		if tries++; errors.As(broken, new(errSilent)) {
+			tries += attempts / 2
+		}
+		if tries > attempts {
+			return broken
+		}
+		if err := d.sleep(min(d.store.o.Backoff<<(tries-1), maxBackoff)); err != nil {
+			return err
+		}
+		d.store.resumed.Add(1)
+		a, broken = d.again()
+	}
+}
+
+// progressed tells whether a body has brought so much that it was worth while: a step, or a hundredth of the content. No
+// origin keeps a fill busy for ever with less.
+func (d *download) progressed(before int64) bool {
+	n := d.at.written - before
+	return n >= step || n > 0 && d.at.size >= 0 && n >= d.at.size/100
+}
+
+// again asks the origin for the rest, or for everything again if it has just said that it cannot begin in the middle.
+func (d *download) again() (*attempt, error) {
+	offset := d.at.written
+	if d.refused {
+		offset = 0
+	}
+	a, err := d.open(offset)
+	d.refused = offset > 0 && errors.Is(err, fs.ErrInvalid)
+	switch {
+	case err != nil:
+		return nil, err
+	case a.size >= 0 && d.at.size >= 0 && a.size != d.at.size:
+		a.end()
+		return nil, originError(d.q.Digest, fmt.Errorf("claims %d bytes, where it had claimed %d", a.size, d.at.size))
+	}
+	a.skip = d.at.written - offset
+	return a, nil
+}
+
+// open asks the origin, and waits if that tells it to. Others have its turn meanwhile.
+func (d *download) open(offset int64) (*attempt, error) {
+	for {
+		a, err := d.ask(offset)
+		pause := told(err)
+		if pause == 0 {
+			return a, err
+		}
+		d.store.setbacks.tell(d.q.Scope, d.store.o.Now(), pause, err)
+		if d.waits += pause; d.waits > patience {
+			return nil, err
+		}
+		d.giveTurn()
+		if err := d.sleep(pause); err != nil {
+			return nil, err
+		}
+		if err := d.takeTurn(); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // ask calls the origin and checks what it claims.
-func (d *download) ask(o Origin) (io.ReadCloser, error) {
-	body, size, err := o(d.ctx, 0)
-	d.silence.Stop()
+func (d *download) ask(offset int64) (*attempt, error) {
+	a := &attempt{}
+	a.ctx, a.cancel = context.WithCancelCause(d.ctx)
+	// PRODUCT: invariant 9: every wait has a limit.
+	stall := d.store.o.Stall
+	a.silence = time.AfterFunc(stall, func() { a.cancel(errSilent(stall)) })
+	body, size, err := d.q.Origin(a.ctx, offset)
+	a.silence.Stop()
 	if err != nil {
-		return nil, originError(d.digest, err)
+		return nil, originError(d.q.Digest, a.why(err))
 	}
+	a.ReadCloser, a.size = body, size
+	a.stop = context.AfterFunc(a.ctx, func() { body.Close() }) // so that a Read that hangs comes back
 	// PRODUCT: invariant 9: every body has a limit.
 	switch {
 	case size < -1:
-		err = &ContentError{Want: d.digest, Claimed: size}
-	case size > d.store.maxBlob:
-		err = fmt.Errorf("%s: %w: origin claims %d bytes, the limit is %d", d.digest, ErrTooLarge, size, d.store.maxBlob)
+		err = &ContentError{Want: d.q.Digest, Claimed: size}
+	case size > d.store.o.MaxBlob:
+		err = fmt.Errorf("%s: %w: origin claims %d bytes, the limit is %d", d.q.Digest, ErrTooLarge, size, d.store.o.MaxBlob)
 	}
 	if err != nil {
-		body.Close()
+		a.end()
 		return nil, err
 	}
-	d.at.size = size
-	return body, nil
+	return a, nil
 }
 
-// hangUp returns a function that closes body the first time it is called. The end of the fill's context closes it too, so
-// that a Read that hangs comes back.
-func (d *download) hangUp(body io.Closer) func() {
-	stop := context.AfterFunc(d.ctx, func() { body.Close() })
-	return func() {
-		if stop() {
-			body.Close()
-		}
+// why ends an attempt that failed with err, and returns the reason.
+func (a *attempt) why(err error) error {
+	var silent errSilent
+	if errors.As(context.Cause(a.ctx), &silent) {
+		err = silent
 	}
+	a.end()
+	return err
 }
 
-// create makes the partial file, opens it for the readers and lets the callers go on.
-func (d *download) create() error {
-	// The folder can have gone from under a running process, by somebody who empties a cache in a hurry.
-	if err := os.MkdirAll(d.store.partial, 0o700); err != nil {
-		return err
+// end ends an attempt and closes its body.
+func (a *attempt) end() {
+	if a.stop != nil && a.stop() {
+		a.Close()
 	}
-	file, err := os.CreateTemp(d.store.partial, d.digest.Algorithm().String()+"-"+d.digest.Encoded()+"-*")
-	if err != nil {
-		return err
-	}
-	reading, err := os.Open(file.Name())
-	if err != nil {
-		return errors.Join(err, file.Close(), os.Remove(file.Name()))
-	}
-	d.partial = file
-	d.at.stage = streaming
-	d.start(reading, d.at)
-	return nil
+	a.cancel(nil)
 }
 
-// receive reads body to its end.
-func (d *download) receive(body io.Reader) error {
-	buf := d.store.buffers.Get().(*[step]byte)
-	defer d.store.buffers.Put(buf)
-	for empty := 0; ; {
-		n, err := d.read(body, buf[:])
-		if n > 0 {
-			empty = 0
-			if err := d.take(buf[:n]); err != nil {
-				return err
-			}
-		}
-		switch {
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return originError(d.digest, err)
-		case n == 0:
-			if empty++; empty > 100 {
-				return originError(d.digest, io.ErrNoProgress)
-			}
-		}
-	}
-}
-
-// read is one Read of body. The origin may be silent for so long, and what the disk takes afterwards is not its fault.
-func (d *download) read(body io.Reader, buf []byte) (int, error) {
-	d.silence.Reset(d.store.stall)
-	defer d.silence.Stop()
-	return body.Read(buf)
-}
-
-// take puts bytes into the file and the hash, and before the readers.
-func (d *download) take(b []byte) error {
-	d.at.written += int64(len(b))
-	// PRODUCT: invariant 9: every body has a limit.
-	switch {
-	case d.at.size >= 0 && d.at.written > d.at.size:
-		return &ContentError{Want: d.digest, Claimed: d.at.size, Length: d.at.written}
-	case d.at.written > d.store.maxBlob:
-		return fmt.Errorf("%s: %w: origin sent more than %d bytes", d.digest, ErrTooLarge, d.store.maxBlob)
-	}
-	if _, err := d.partial.Write(b); err != nil {
-		return diskError(d.digest, err)
-	}
-	d.hash.Write(b)
-	d.publish(d.at)
-	return nil
-}
-
-// verify compares what came with what was asked for and claimed, and lets the readers have the rest of it.
-func (d *download) verify() error {
-	// PRODUCT: invariant 3: a complete wrong blob never leaves.
-	got := sum(d.digest, d.hash)
-	if got != d.digest || d.at.size >= 0 && d.at.size != d.at.written {
-		return &ContentError{Want: d.digest, Got: got, Claimed: d.at.size, Length: d.at.written}
-	}
-	d.at.size = d.at.written
-	d.at.stage = verified
-	d.publish(d.at)
-	return nil
+// read is one Read of the body. The origin may be silent for so long, and what the disk takes afterwards is not its fault.
+func (a *attempt) read(b []byte, stall time.Duration) (int, error) {
+	a.silence.Reset(stall)
+	defer a.silence.Stop()
+	return a.Read(b)
 }

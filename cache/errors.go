@@ -17,13 +17,24 @@ var (
 	// Blob.Bytes for content above the caller's limit.
 	ErrTooLarge = errors.New("content is too large")
 
-	// ErrDisk is returned where the folder cannot be read or written: full, broken, read-only. The cause follows it. It
-	// says nothing about the origin, whose content may be right.
+	// ErrDisk is returned where the folder cannot be read, and by a fill that the disk does not take when too many of those
+	// run already. The cause follows it. It says nothing about the origin, whose content may be right.
 	ErrDisk = errors.New("cache disk failed")
+
+	// ErrGone is returned by Blob.Open and Blob.Bytes, and to readers, for content that cannot be had of this Blob any more:
+	// it was evicted, or is not kept and has passed by. Asking the Store again brings it.
+	ErrGone = errors.New("content is gone from the cache")
 )
 
-// errAbandoned ends a fill that still waits for its place when the last caller that wanted it has left. Nobody sees it.
-var errAbandoned = errors.New("nobody waits for it")
+// Why fills end that nobody waits for, which are no failures.
+var (
+	// errAbandoned ends a fill that still waits for its turn when the last caller that wanted it has left.
+	errAbandoned = errors.New("nobody waits for it")
+	// errUnread ends a fill that nobody has read for a while.
+	errUnread = errors.New("nobody has read it for a while")
+	// errStuck ends one that the disk does not take and whose readers do not go on.
+	errStuck = errors.New("not on disk, and its readers do not go on")
+)
 
 // A ContentError is returned to callers and readers of a fill whose origin sent something else than was asked for, or
 // claimed an impossible size. Nothing of it was kept, and no reader was given all of it.
@@ -50,8 +61,8 @@ func (e *ContentError) Error() string {
 // An Event is something that happened in the background.
 type Event struct {
 	Kind   EventKind
-	Digest digest.Digest // of the content concerned; empty for CountFailed
-	Err    error         // what happened, in one line
+	Digest digest.Digest // of the content concerned; empty for CountFailed and EvictFailed
+	Err    error         // what happened, in a line
 }
 
 // An EventKind names an event in logs and metrics.
@@ -61,11 +72,18 @@ const (
 	// FillFailed: a fill failed, for the reason its readers were given. Closing the Store is no failure.
 	FillFailed EventKind = "fill_failed"
 
-	// Damaged: something on disk was not what its name says, and was taken away. The next Fill fetches it again.
+	// Damaged: something on disk was not what its name says, and was taken away or aside. The next Fill fetches it again.
 	Damaged EventKind = "damaged"
 
 	// CountFailed: a part of the folder could not be counted, so that Stats.Bytes is too low.
 	CountFailed EventKind = "count_failed"
+
+	// EvictFailed: content could not be removed to make room.
+	EvictFailed EventKind = "evict_failed"
+
+	// Uncached: the disk is full or broken. The content passes by its readers and is not kept: an alarm, since everything
+	// comes from its origin for as long as that lasts.
+	Uncached EventKind = "uncached"
 )
 
 // originError wraps an error of an origin. Readers get it from Read, where it must not pass for the end of the content.
@@ -83,4 +101,12 @@ func diskError(d digest.Digest, err error) error {
 		return fmt.Errorf("%s: %w: %v", d, ErrDisk, err)
 	}
 	return fmt.Errorf("%s: %w: %w", d, ErrDisk, err)
+}
+
+// noEnd makes an io.EOF an error that cannot be taken for the end of the content: the bytes were written, and are lost.
+func noEnd(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }

@@ -4,88 +4,80 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"os"
-	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
 
-// A fill brings the content of one digest to disk. Its goroutine publishes how far it is; everybody else waits for that.
-type fill struct {
-	from   string // where its origin is
-	digest digest.Digest
-	path   string
-	ctx    context.Context // the Store's, until the fill ends
-	cancel context.CancelCauseFunc
+// unread is how long a fill goes on that nobody reads.
+const unread = time.Minute
 
-	// Guarded by the Store's mutex.
-	callers int  // callers of Fill that wait for the origin's answer
-	placed  bool // it has its place and goes on without callers
+// An Origin opens content where it comes from, from byte offset on. It is called in a fill's own goroutine: first with
+// offset 0, and again with how much is there already when a body ended before its end. It must return soon after ctx ends, as
+// must a Read of body.
+//
+// The size is that of the whole content in bytes, or -1 if the origin does not say; it is a claim, and content of another
+// length is refused. With a nil error body is not nil, and the store closes it, from another goroutine if ctx ends during a
+// Read.
+//
+// An error that is fs.ErrInvalid, for an offset other than 0, says that the origin cannot begin there: it is asked from the
+// beginning then, and what is there already is skipped. An error with a method RetryAfter() time.Duration above 0 says that
+// the origin is to be left alone for so long.
+type Origin func(ctx context.Context, offset int64) (body io.ReadCloser, size int64, err error)
 
-	mu    sync.Mutex
-	now   progress
-	err   error         // why it failed
-	wake  chan struct{} // closed at the next change; nil while nobody waits for one
-	file  *os.File      // what readers read; nil until the origin has answered
-	users int           // of file: the readers and, until it ends, the fill itself
+// A Request says what a call of Fill wants and on whose behalf. Digest, From and Origin are needed.
+type Request struct {
+	// Digest is that of the content.
+	Digest digest.Digest
+
+	// From names the place that Origin asks, such as a registry; there are few of them. What one place does with a digest is
+	// nothing to those who ask another: a slow or lying one holds up nobody else.
+	From string
+
+	// Scope names what Origin asks the place for, such as a repository. What one scope does not have, another may have:
+	// failures are remembered apart.
+	Scope string
+
+	// Who names the client, such as its address. Of what one client begins, Options.MaxClient run at a time. The empty name
+	// has no such bound.
+	Who string
+
+	// Prefetch makes the fill go on although nobody reads it.
+	Prefetch bool
+
+	// Origin is where the content comes from.
+	Origin Origin
 }
 
-// progress is how far a fill is.
-type progress struct {
-	stage   stage
-	size    int64 // of the whole content, as claimed and later as verified; -1 while unknown
-	written int64 // how many bytes are in the file
-}
-
-// stage is what is known of the content. A fill only ever goes up.
-type stage uint8
-
-const (
-	asking    stage = iota // the origin has not answered, or not even been asked
-	streaming              // the size is known, or known to be unknown, and bytes arrive
-	verified               // all bytes are in the file, and they are the right ones
-	complete               // they are durable under their own name
-)
-
-// visible returns how many bytes readers may see.
+// Fill returns the content that q asks for, from memory or disk, or as it arrives. It joins the fill of the digest that runs
+// from the same place, or begins one, and returns as soon as the origin has answered: the content may still be growing then.
+// When as many fills run as may, of all, from the same place or begun by the same client, it waits for its turn.
 //
-// PRODUCT: invariant 3: the last bytes are withheld until the hash is right.
-func (p progress) visible() int64 {
-	switch {
-	case p.stage >= verified:
-		return p.size
-	case p.size >= 0:
-		return max(0, min(p.written, p.size-step))
-	}
-	return max(0, p.written-step)
-}
-
-// Fill returns the content of digest d, from disk or as it arrives. It joins the fill of d that runs from the same place,
-// or begins one from origin o, and returns as soon as the origin has answered: the content may still be growing then. When
-// Options.MaxFills run already, or a quarter of that from the same place, it waits for its turn.
+// The end of ctx ends this wait and nothing else: a fill that has had its turn goes on. It stops when nobody has read it for
+// a minute. The failure of a fill is the answer to all who wait for it, though it was the origin of only one of them that
+// failed; and to whoever asks for the same in the same scope before a pause has passed, which grows from failure to failure
+// from Options.Backoff to 10 s. A caller whose own origin was not asked may begin anew in another scope.
 //
-// From names the place that o asks, such as a registry; there are few of them. What one place does with a digest is nothing
-// to those who ask another: a slow or lying one holds up nobody else.
+// An origin that says for how long it is to be left alone is asked by nobody of that scope before. A fill waits for up to
+// 15 s because of that, and holds up nobody else; where it would be longer, it fails.
 //
-// The end of ctx ends this wait and nothing else: a fill that has its place goes on. The failure of a fill is the answer to
-// all who wait for it, though it was the origin of only one of them that failed; whoever calls later begins anew, and so may
-// a caller whose own origin was not asked.
+// Where the disk does not take the content, it goes to the readers that are there through memory; who comes later begins a
+// fill of their own. Blob.Complete stays false then.
 //
-// Errors are those of Get except fs.ErrNotExist, the origin's own, *ContentError, ErrTooLarge, and the cause of ctx.
-func (s *Store) Fill(ctx context.Context, from string, d digest.Digest, o Origin) (*Blob, error) {
-	path, err := s.path(d)
-	if err != nil {
-		return nil, err
-	}
-	b, err := s.lookUp(d, path)
-	if !errors.Is(err, fs.ErrNotExist) {
+// Errors are those of Get except fs.ErrNotExist, the origin's own, *ContentError, ErrTooLarge, ErrDisk when too much content
+// passes through memory already, and the cause of ctx.
+func (s *Store) Fill(ctx context.Context, q Request) (*Blob, error) {
+	b, err := s.Get(q.Digest)
+	// A disk that cannot be read is no reason not to ask the origin.
+	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrDisk) {
 		return b, err
 	}
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("%s: %w", d, context.Cause(ctx)) // nobody is there to begin a fill for
+		return nil, fmt.Errorf("%s: %w", q.Digest, context.Cause(ctx)) // nobody is there to begin a fill for
 	}
-	f, err := s.join(from, d, path, o)
+	f, err := s.join(q)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +85,7 @@ func (s *Store) Fill(ctx context.Context, from string, d digest.Digest, o Origin
 	if _, err := f.until(ctx, func(p progress) bool { return p.stage > asking }); err != nil {
 		return nil, err
 	}
-	return &Blob{store: s, digest: d, path: path, fill: f}, nil
+	return &Blob{store: s, digest: q.Digest, path: f.path, fill: f}, nil
 }
 
 // A provenance is one digest from one place.
@@ -102,197 +94,130 @@ type provenance struct {
 	digest digest.Digest
 }
 
-// join returns the fill of d with one more caller, and begins it from o if there is none.
-func (s *Store) join(from string, d digest.Digest, path string, o Origin) (*fill, error) {
+// join returns the fill that q asks for with one more caller, and begins it if there is none.
+func (s *Store) join(q Request) (*fill, error) {
+	path, err := s.path(q.Digest)
+	if err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx.Err() != nil {
-		return nil, fmt.Errorf("%s: %w", d, ErrClosed)
+		return nil, fmt.Errorf("%s: %w", q.Digest, ErrClosed)
 	}
-	f := s.fills[provenance{from, d}]
+	key := provenance{q.From, q.Digest}
+	f := s.fills[key]
 	if f == nil {
-		f = &fill{from: from, digest: d, path: path, now: progress{size: -1}, users: 1}
-		f.ctx, f.cancel = context.WithCancelCause(s.ctx)
-		s.fills[provenance{from, d}] = f
-		s.work.Add(1)
-		go s.run(f, o)
+		// PRODUCT: invariant 9: what has failed is not asked for in a tight loop.
+		pause, err := s.setbacks.standing(matter{q.Scope, q.Digest}, s.o.Now())
+		if err != nil {
+			return nil, err
+		}
+		f = s.newFill(q, path)
+		s.fills[key] = f
+		s.work.Go(func() { s.run(f, pause) })
 	}
-	f.callers++
+	f.join(q.Prefetch)
 	return f, nil
 }
 
-// leave takes a caller off a fill. A fill that still waits for its place and has lost its last caller is abandoned. There
+// newFill returns a fill that has not begun.
+func (s *Store) newFill(q Request, path string) *fill {
+	f := &fill{q: q, path: path, stall: s.o.Stall, readers: make(map[*follower]struct{}), now: progress{size: -1}}
+	f.ctx, f.cancel = context.WithCancelCause(s.ctx)
+	f.lonely = time.AfterFunc(unread, func() { s.giveUp(f) })
+	f.lonely.Stop()
+	return f
+}
+
+// leave takes a caller off a fill. A fill that still waits for its turn and has lost its last caller is abandoned. There
 // are thus never more fills waiting than callers, and requests that come and go do not pile up work.
 //
 // PRODUCT: invariant 9: every queue has a limit.
 func (s *Store) leave(f *fill) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.callers--
 	if f.callers == 0 && !f.placed {
 		f.cancel(errAbandoned)
+		s.forget(f)
+	}
+	f.watch()
+}
+
+// giveUp stops a fill that nobody has read for a while.
+//
+// PRODUCT: invariant 9: nobody makes the gateway download for nobody.
+func (s *Store) giveUp(f *fill) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended {
+		f.opened = true // it has waited for long enough
+		f.letGo()
+		return
+	}
+	if !f.wanted() {
+		f.cancel(errUnread)
 		s.forget(f)
 	}
 }
 
 // forget makes the next caller begin anew. The Store's mutex is held.
 func (s *Store) forget(f *fill) {
-	key := provenance{f.from, f.digest}
+	key := provenance{f.q.From, f.q.Digest}
 	if s.fills[key] == f {
 		delete(s.fills, key)
 	}
 }
 
-// run is the goroutine of one fill.
-func (s *Store) run(f *fill, o Origin) {
-	defer s.work.Done()
-	leave, err := s.place(f)
+// run is the goroutine of one fill, which begins after a pause that its origin has told others to make.
+func (s *Store) run(f *fill, pause time.Duration) {
+	d := &download{fill: f, store: s, hash: newHash(f.q.Digest), at: progress{size: -1}}
+	kept := false
+	err := f.sleep(pause)
 	if err == nil {
-		err = s.download(f, o)
-		leave()
+		err = d.takeTurn()
 	}
-	s.end(f, err)
+	if err == nil && s.place(f) {
+		kept, err = d.run()
+	}
+	d.giveTurn()
+	if f.ctx.Err() != nil && f.progress().stage < verified && !kept {
+		err = f.stopped() // what an origin says about being cut off is not the reason
+	}
+	s.end(f, kept, err)
 }
 
-// place waits for the fill's turn among those from the same place, and then among all. It returns how to give it up.
-//
-// PRODUCT: invariant 9: one slow or hostile upstream does not slow the others.
-func (s *Store) place(f *fill) (leave func(), err error) {
-	share := s.share(f.from)
-	for _, turn := range []chan struct{}{share, s.places} {
-		select {
-		case turn <- struct{}{}:
-		case <-f.ctx.Done():
-			if turn == s.places {
-				<-share
-			}
-			return nil, f.stopped()
-		}
-	}
-	leave = func() { <-s.places; <-share }
+// place makes the fill one that goes on without callers, unless it was abandoned before.
+func (s *Store) place(f *fill) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f.ctx.Err() != nil {
-		leave()
-		return nil, f.stopped()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.placed = f.ctx.Err() == nil
+	return f.placed
+}
+
+// end publishes how a fill ended. By then its partial file is gone, its failure remembered, and callers who come begin anew.
+func (s *Store) end(f *fill, kept bool, err error) {
+	m := matter{f.q.Scope, f.q.Digest}
+	failed := err != nil && f.ctx.Err() == nil && !errors.Is(err, errUnread) && !errors.Is(err, errStuck)
+	switch {
+	case failed && !errors.Is(err, ErrDisk):
+		s.setbacks.add(m, s.o.Now(), err)
+	case err == nil:
+		s.setbacks.clear(m)
 	}
-	f.placed = true
-	return leave, nil
-}
-
-// share returns the places that fills from one place have.
-func (s *Store) share(from string) chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	share := s.shares[from]
-	if share == nil {
-		share = make(chan struct{}, max(1, cap(s.places)/4))
-		s.shares[from] = share
-	}
-	return share
-}
-
-// stopped returns why the fill's context has ended.
-func (f *fill) stopped() error {
-	return fmt.Errorf("%s: %w", f.digest, context.Cause(f.ctx))
-}
-
-// end publishes how a fill ended. By then its partial file is gone and callers who come begin anew, so that whoever hears
-// of a failure can try again at once.
-func (s *Store) end(f *fill, err error) {
 	s.mu.Lock()
 	s.forget(f)
 	s.mu.Unlock()
-	f.cancel(nil)
-
-	f.mu.Lock()
-	f.err = err
-	if err == nil {
-		f.now.stage = complete
-	}
-	f.changed()
-	f.mu.Unlock()
-	f.letGo()
-
-	if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, errAbandoned) {
+	f.finish(kept, err)
+	if failed {
 		s.failed.Add(1)
-		s.observe(Event{Kind: FillFailed, Digest: f.digest, Err: err})
-	}
-}
-
-// start publishes the first progress, together with the file that readers read.
-func (f *fill) start(file *os.File, p progress) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.file = file
-	f.now = p
-	f.changed()
-}
-
-// publish tells everybody how far the fill is.
-func (f *fill) publish(p progress) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.now = p
-	f.changed()
-}
-
-// changed wakes those who wait. The fill's mutex is held.
-func (f *fill) changed() {
-	if f.wake != nil {
-		close(f.wake)
-		f.wake = nil
-	}
-}
-
-// until waits until the fill has come to where ready says yes, and returns how far that is, or why the fill failed. The end
-// of ctx ends the wait with its cause.
-func (f *fill) until(ctx context.Context, ready func(progress) bool) (progress, error) {
-	for {
-		f.mu.Lock()
-		if f.err != nil || ready(f.now) {
-			p, err := f.now, f.err
-			f.mu.Unlock()
-			return p, err
-		}
-		if f.wake == nil {
-			f.wake = make(chan struct{})
-		}
-		wake := f.wake
-		f.mu.Unlock()
-
-		select {
-		case <-wake:
-		case <-ctx.Done():
-			return progress{}, fmt.Errorf("%s: waiting for its origin: %w", f.digest, context.Cause(ctx))
-		}
-	}
-}
-
-// progress returns how far the fill is.
-func (f *fill) progress() progress {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.now
-}
-
-// use returns how far the fill is and, unless it is complete, the file that readers read, which the caller must let go.
-func (f *fill) use() (progress, *os.File, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.err != nil || f.now.stage == complete {
-		return f.now, nil, f.err
-	}
-	f.users++
-	return f.now, f.file, nil
-}
-
-// letGo is called once for each use of the file, and closes it after the last.
-func (f *fill) letGo() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.users--
-	if f.users == 0 && f.file != nil {
-		f.file.Close()
+		s.o.Observe(Event{Kind: FillFailed, Digest: f.q.Digest, Err: err})
 	}
 }

@@ -178,7 +178,7 @@ func TestFillLooksAtTheDiskAgain(t *testing.T) {
 	f := openFolder(t, Options{})
 	b := f.stored(random(10))
 	o := &source{}
-	late, err := f.join("here", b.Digest(), b.path, o.open)
+	late, err := f.join(Request{Digest: b.Digest(), From: "here", Origin: o.open})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,6 +187,7 @@ func TestFillLooksAtTheDiskAgain(t *testing.T) {
 		t.Errorf("progress %+v, %v; origin asked %d times", p, err, o.asked.Load())
 	}
 	f.leave(late)
+	f.memory.clear()
 	content, err := (&Blob{store: f.Store, digest: b.Digest(), path: late.path, fill: late}).Bytes(t.Context(), 10)
 	if err != nil || !bytes.Equal(content, random(10)) {
 		t.Errorf("content differs: %v", err)
@@ -235,7 +236,7 @@ func TestCloseDuringFill(t *testing.T) {
 		if _, err := f.Fill(t.Context(), "here", b.Digest(), o); !errors.Is(err, ErrClosed) {
 			t.Errorf("Fill after Close: %v", err)
 		}
-		if _, err := f.join("here", b.Digest(), b.path, o); !errors.Is(err, ErrClosed) {
+		if _, err := f.join(Request{Digest: b.Digest(), From: "here", Origin: o}); !errors.Is(err, ErrClosed) {
 			t.Errorf("a Fill that Close overtakes: %v", err)
 		}
 		if _, err := f.Get(b.Digest()); !errors.Is(err, ErrClosed) {

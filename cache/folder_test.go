@@ -31,6 +31,9 @@ func openFolder(t testing.TB, o Options) *folder {
 		o.Dir = filepath.Join(t.TempDir(), "cache")
 	}
 	f := &folder{t: t}
+	if o.Backoff == 0 {
+		o.Backoff = 1
+	}
 	also := o.Observe
 	o.Observe = func(e Event) {
 		f.mu.Lock()
@@ -63,6 +66,11 @@ func (f *folder) reported() []EventKind {
 		kinds = append(kinds, e.Kind)
 	}
 	return kinds
+}
+
+// Fill is Store.Fill from a place, in a scope of its own and for nobody in particular.
+func (f *folder) Fill(ctx context.Context, from string, d digest.Digest, o Origin) (*Blob, error) {
+	return f.Store.Fill(ctx, Request{Digest: d, From: from, Scope: from, Origin: o})
 }
 
 // fill fills from o and fails the test if that fails at once.

@@ -2,27 +2,27 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"sync"
+	"sync/atomic"
 )
 
 // A follower reads the content of a fill while it grows.
 type follower struct {
 	fill   *fill
-	file   *os.File // shared with the fill's other readers
 	offset int64
+	at     atomic.Int64    // where it was when it read last
 	ctx    context.Context // bounds every Read; ends with fs.ErrClosed when the follower is closed
 	cancel context.CancelCauseFunc
-	close  func() // lets the file go, once
+	close  func() // once
 }
 
-// newFollower returns a reader at the beginning of f's content. It takes over one use of the file.
-func newFollower(ctx context.Context, f *fill, file *os.File) *follower {
-	r := &follower{fill: f, file: file, close: sync.OnceFunc(f.letGo)}
+// newFollower returns a reader at the beginning of f's content.
+func newFollower(ctx context.Context, f *fill) *follower {
+	r := &follower{fill: f}
+	r.close = sync.OnceFunc(func() { f.release(r) })
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	return r
 }
@@ -33,27 +33,36 @@ func (r *follower) Read(b []byte) (int, error) {
 		return 0, nil
 	}
 	if r.ctx.Err() != nil {
-		return 0, fmt.Errorf("%s: %w", r.fill.digest, context.Cause(r.ctx))
+		return 0, fmt.Errorf("%s: %w", r.fill.q.Digest, context.Cause(r.ctx))
 	}
-	p, err := r.fill.until(r.ctx, func(p progress) bool {
-		return p.stage >= verified || p.visible() > r.offset
-	})
-	if err != nil {
-		return 0, err
+	r.move(r.offset)
+	seen := r.fill.seen.Load()
+	if seen <= r.offset {
+		p, err := r.fill.until(r.ctx, func(p progress) bool {
+			return p.stage >= verified || p.visible() > r.offset
+		})
+		if err != nil {
+			return 0, err
+		}
+		if seen = p.visible(); seen <= r.offset {
+			return 0, io.EOF
+		}
 	}
-	ready := p.visible() - r.offset
-	if ready <= 0 {
-		return 0, io.EOF
-	}
-	n, err := r.file.ReadAt(b[:min(int64(len(b)), ready)], r.offset)
+	n, err := r.fill.readAt(b[:min(int64(len(b)), seen-r.offset)], r.offset)
 	r.offset += int64(n)
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF // these bytes were written, and their loss must not pass for the end of the content
+	r.move(r.offset)
+	return n, err
+}
+
+// move says where the reader is, to those who wait for it.
+func (r *follower) move(at int64) {
+	r.at.Store(at)
+	if r.fill.ring.Load() == nil {
+		return
 	}
-	if err != nil {
-		return n, diskError(r.fill.digest, fmt.Errorf("reading at %d: %w", r.offset, err))
-	}
-	return n, nil
+	r.fill.mu.Lock()
+	defer r.fill.mu.Unlock()
+	rouse(&r.fill.moved)
 }
 
 // Seek sets where the next Read begins. It does not wait.
@@ -65,20 +74,20 @@ func (r *follower) Seek(offset int64, whence int) (int64, error) {
 	case io.SeekEnd:
 		size := r.fill.progress().size
 		if size < 0 {
-			return 0, fmt.Errorf("%s: seek from the end: the size is not known yet", r.fill.digest)
+			return 0, fmt.Errorf("%s: seek from the end: the size is not known yet", r.fill.q.Digest)
 		}
 		offset += size
 	default:
-		return 0, fmt.Errorf("%s: seek: %w", r.fill.digest, fs.ErrInvalid)
+		return 0, fmt.Errorf("%s: seek: %w", r.fill.q.Digest, fs.ErrInvalid)
 	}
 	if offset < 0 {
-		return 0, fmt.Errorf("%s: seek to before the beginning: %w", r.fill.digest, fs.ErrInvalid)
+		return 0, fmt.Errorf("%s: seek to before the beginning: %w", r.fill.q.Digest, fs.ErrInvalid)
 	}
 	r.offset = offset
 	return offset, nil
 }
 
-// Close lets the file go and ends a Read that waits.
+// Close lets the content go and ends a Read that waits.
 func (r *follower) Close() error {
 	r.cancel(fs.ErrClosed)
 	r.close()

@@ -9,6 +9,7 @@ import (
 	"os"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -69,6 +70,7 @@ func TestEarlyBytesLeaveAndLastBytesWait(t *testing.T) {
 			}()
 			var got []byte
 			take := func() { // all that arrives without help from the origin
+				time.Sleep(2 * soon) // of the test's own clock
 				for {
 					synctest.Wait()
 					select {
@@ -259,7 +261,13 @@ func TestLostBytesAreNotTheEnd(t *testing.T) {
 	f := openFolder(t, Options{})
 	b, w := growing(f, random(3*step), -1)
 	r := opened(t, t.Context(), b)
+	if _, err := io.ReadFull(r, make([]byte, 2*step)); err != nil { // all of it is in the file now
+		t.Fatal(err)
+	}
 	if err := os.Truncate(f.unfinished()[0], 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, ErrDisk) || errors.Is(err, io.EOF) {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const lockSuffix = ".lock"
@@ -26,6 +27,9 @@ func claim(root string) (folder string, release func() error, err error) {
 			err = os.Mkdir(folder, 0o700)
 		}
 		if err == nil && held {
+			err = syncFolder(root) // a power cut must leave the traces of this process
+		}
+		if err == nil && held {
 			return folder, func() error { return discard(folder, lock) }, nil
 		}
 		lock.Close()
@@ -37,29 +41,34 @@ func claim(root string) (folder string, release func() error, err error) {
 	return "", nil, fmt.Errorf("%s: other processes keep removing new lock files", root)
 }
 
-// sweep removes the folders below root whose lock nobody holds, or that have none.
-func sweep(root string) error {
+// sweep removes the folders below root whose lock nobody holds, or that have none. It returns when they were last changed,
+// which is when a process did something last before it died; the zero time if none has died here.
+func sweep(root string) (died time.Time, err error) {
 	entries, err := os.ReadDir(root)
 	if err != nil {
-		return err
+		return died, err
 	}
 	for _, e := range entries {
 		folder := filepath.Join(root, strings.TrimSuffix(e.Name(), lockSuffix))
+		info, _ := e.Info() // if it is gone, another sweep was here
 		lock, err := os.OpenFile(folder+lockSuffix, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
-			return err
+			return died, err
 		}
 		held, err := holds(lock)
 		if err == nil && held {
+			if info != nil && info.ModTime().After(died) {
+				died = info.ModTime()
+			}
 			err = discard(folder, lock)
 		} else {
 			lock.Close()
 		}
 		if err != nil {
-			return err
+			return died, err
 		}
 	}
-	return nil
+	return died, nil
 }
 
 // holds locks an open lock file, and reports whether this call got the lock and the file still has its name.

@@ -5,7 +5,6 @@ import (
 	"crypto/sha512"
 	"fmt"
 	"hash"
-	"os"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -45,17 +44,6 @@ func (s *Store) path(d digest.Digest) (string, error) {
 		return "", err
 	}
 	return s.dir + "/" + algorithm + "/" + hex[:2] + "/" + hex, nil
-}
-
-// Has tells whether there is content of the digest in the folder of a store, complete as far as its name and size tell,
-// without opening the store; for people who look.
-func Has(dir string, d digest.Digest) bool {
-	path, err := (&Store{dir: dir}).path(d)
-	if err != nil {
-		return false
-	}
-	i, err := os.Lstat(path)
-	return err == nil && i.Mode().IsRegular() && i.Size() > 0
 }
 
 // newHash returns the hash that a valid digest is made with.

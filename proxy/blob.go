@@ -29,7 +29,7 @@ func (h *Handler) blob(w http.ResponseWriter, r *http.Request, q route.Request) 
 	}
 	size := int64(-1)
 	var content io.ReadSeekCloser
-	mine, err := h.bring(r.Context(), target.Digest, h.blobOrigin(d.Name.Repository, target.Digest), func(b *cache.Blob) (err error) {
+	mine, err := h.bring(r.Context(), target.Digest, h.blobOrigin(client(r), d.Name.Repository, target.Digest), func(b *cache.Blob) (err error) {
 		size = b.Size()
 		content, err = open(r, b)
 		return err
@@ -59,8 +59,8 @@ func (h *Handler) blob(w http.ResponseWriter, r *http.Request, q route.Request) 
 }
 
 // blobOrigin returns where a blob of the repository comes from.
-func (h *Handler) blobOrigin(repository string, d digest.Digest) origin {
-	return origin{route.Blob, repository, func(ctx context.Context, offset int64) (io.ReadCloser, int64, error) {
+func (h *Handler) blobOrigin(who, repository string, d digest.Digest) origin {
+	return origin{route.Blob, repository, who, func(ctx context.Context, offset int64) (io.ReadCloser, int64, error) {
 		return h.o.Upstream.Blob(ctx, repository, d, offset)
 	}}
 }

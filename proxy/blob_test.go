@@ -203,3 +203,25 @@ func TestBlobCorrupt(t *testing.T) {
 		})
 	}
 }
+
+// A connection that breaks is taken up where it broke, or from the beginning where the registry has no ranges.
+func TestBlobResumes(t *testing.T) {
+	const n = 1 << 20
+	for times, want := range map[int][]string{
+		1: {"", "bytes=524288-"},
+		2: {"", "bytes=524288-", ""}, // the second one answers 200
+	} {
+		g := newGate(t)
+		content, d, path := g.pushBlob(n)
+		g.registry.Fail(upstreamPath(d), upstreamtest.Fault{Truncate: n / 2, Times: times})
+		if a := g.get("GET", path); a.err != nil || a.status != 200 || !bytes.Equal(a.body, content) {
+			t.Errorf("%d, %d bytes, %v", a.status, len(a.body), a.err)
+		}
+		var ranges []string
+		for _, q := range g.registry.Requests() {
+			ranges = append(ranges, q.Header.Get("Range"))
+		}
+		equal(t, "ranges", ranges, want...)
+		equal(t, "events", g.observed())
+	}
+}

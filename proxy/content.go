@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"sync"
 	"time"
@@ -49,12 +50,15 @@ func (m manifest) release() {
 // content returns the manifest with digest d, from the cache or from the registry of the repository. The error is
 // fs.ErrNotExist when the registry does not have it; failure says what others mean.
 // PRODUCT: invariant 3, a manifest is hashed whole before its first byte leaves.
-func (h *Handler) content(ctx context.Context, repository string, d digest.Digest) (manifest, error) {
+func (h *Handler) content(ctx context.Context, who, repository string, d digest.Digest) (manifest, error) {
 	var m manifest
-	ask := func(ctx context.Context, _ int64) (io.ReadCloser, int64, error) {
+	ask := func(ctx context.Context, offset int64) (io.ReadCloser, int64, error) {
+		if offset != 0 {
+			return nil, 0, fs.ErrInvalid // a manifest comes whole
+		}
 		return h.askManifest(ctx, repository, d)
 	}
-	mine, err := h.bring(ctx, d, origin{route.Manifest, repository, ask}, func(b *cache.Blob) (err error) {
+	mine, err := h.bring(ctx, d, origin{route.Manifest, repository, who, ask}, func(b *cache.Blob) (err error) {
 		size := b.Size()
 		switch {
 		case size > maxManifest:

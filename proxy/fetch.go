@@ -21,6 +21,7 @@ const attempts = 4
 type origin struct {
 	kind       route.Kind
 	repository string
+	who        string // the client whose request it is
 	ask        cache.Origin
 }
 
@@ -54,26 +55,30 @@ func (b originBody) Read(p []byte) (int, error) {
 }
 
 // bring calls use with the content d. Use must be free to fail and be called again: the content is asked for again when it
-// failed because somebody else's origin did, a few times at most. Mine tells whether o was asked.
+// failed because somebody else's origin did, or is gone from the cache since, a few times at most. Mine tells whether o was
+// asked.
 func (h *Handler) bring(ctx context.Context, d digest.Digest, o origin, use func(*cache.Blob) error) (mine bool, err error) {
 	registry, _ := names.Split(o.repository)
+	q := cache.Request{Digest: d, From: registry, Scope: o.kind.String() + " " + o.repository, Who: o.who}
 	for attempt := 1; ; attempt++ {
 		var asked atomic.Bool
-		b, err := h.o.Cache.Fill(ctx, registry, d, func(ctx context.Context, offset int64) (io.ReadCloser, int64, error) {
+		q.Origin = func(ctx context.Context, offset int64) (io.ReadCloser, int64, error) {
 			asked.Store(true)
 			body, size, err := o.ask(ctx, offset)
 			if err != nil {
 				return nil, 0, &originError{o.kind, o.repository, err}
 			}
 			return originBody{body, o}, size, nil
-		})
+		}
+		b, err := h.o.Cache.Fill(ctx, q)
 		if attempt == 1 {
 			h.looked(o.kind, err == nil && !asked.Load() && b.Complete())
 		}
 		if err == nil {
 			err = use(b)
 		}
-		if err == nil || asked.Load() || attempt == attempts || ctx.Err() != nil || !o.foreign(err) {
+		again := errors.Is(err, cache.ErrGone) || !asked.Load() && o.foreign(err)
+		if err == nil || attempt == attempts || ctx.Err() != nil || !again {
 			return asked.Load(), err
 		}
 	}
@@ -115,7 +120,9 @@ func invalid(err error) bool {
 }
 
 // missing tells whether err means that the registry does not have the content.
-func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) && !errors.Is(err, cache.ErrDisk) }
+func missing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) && !errors.Is(err, cache.ErrDisk) && !errors.Is(err, cache.ErrGone)
+}
 
 // failure returns the reason that an error of bring is, and that a registry lacks something is none of.
 func failure(err error) trust.Reason {
@@ -123,7 +130,7 @@ func failure(err error) trust.Reason {
 	switch {
 	case errors.As(err, &r):
 		return r.Reason
-	case errors.Is(err, cache.ErrDisk) || errors.Is(err, cache.ErrClosed):
+	case errors.Is(err, cache.ErrDisk) || errors.Is(err, cache.ErrClosed) || errors.Is(err, cache.ErrGone):
 		return trust.StateUnavailable
 	case invalid(err) || errors.Is(err, cache.ErrTooLarge):
 		return trust.UpstreamInvalid

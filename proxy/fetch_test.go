@@ -2,11 +2,14 @@ package proxy
 
 import (
 	"bytes"
+	"fmt"
+	"io/fs"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/tagwarden/tagwarden/cache"
 	"github.com/tagwarden/tagwarden/proxy/upstreamtest"
 	"github.com/tagwarden/tagwarden/trust"
 )
@@ -67,6 +70,27 @@ func TestBlobHerdFails(t *testing.T) {
 	// Who came to the cache too late began anew; nobody did so because of the failure of others.
 	if got := g.asked(); len(got) > herd/2 {
 		t.Errorf("upstream was asked %d times", len(got))
+	}
+}
+
+// What is gone from the cache before it could be used is asked for again, a few times, and is no answer of the registry.
+func TestGoneFromTheCache(t *testing.T) {
+	for _, often := range []int{1, attempts} {
+		g := newGate(t)
+		_, d, _ := g.pushBlob(1000)
+		calls := 0
+		_, err := g.bring(t.Context(), d, g.blobOrigin("", "registry.example/team/app", d), func(b *cache.Blob) error {
+			if calls++; calls <= often {
+				return fmt.Errorf("%w: %w", cache.ErrGone, fs.ErrNotExist)
+			}
+			return nil
+		})
+		if (err != nil) != (often == attempts) || calls != min(often+1, attempts) {
+			t.Errorf("%d calls, %v", calls, err)
+		}
+		if err != nil && (missing(err) || failure(err) != trust.StateUnavailable) {
+			t.Errorf("it means %s", failure(err))
+		}
 	}
 }
 

@@ -57,7 +57,7 @@ func newGate(t testing.TB, change ...func(*Options)) *gate {
 		t: t, registry: new(upstreamtest.Registry), now: start,
 		signed: &signatures{targets: map[trust.Name]trust.Target{}, errs: map[string]error{}, checked: start.Add(-9 * time.Second)},
 	}
-	store, err := cache.Open(cache.Options{Dir: t.TempDir()})
+	store, err := cache.Open(cache.Options{Dir: t.TempDir(), Backoff: time.Nanosecond})
 	if err != nil {
 		t.Fatal(err)
 	}

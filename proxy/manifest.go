@@ -33,7 +33,7 @@ func (h *Handler) manifest(w http.ResponseWriter, r *http.Request, q route.Reque
 	var absent error // the registry does not have it
 	gone := false    // the client has left
 	if ok {
-		m, err = h.content(r.Context(), d.Name.Repository, target.Digest)
+		m, err = h.content(r.Context(), client(r), d.Name.Repository, target.Digest)
 		if missing(err) && q.Tag == "" {
 			absent, err = err, nil
 		}

@@ -41,7 +41,7 @@ func (h *Handler) openManifest(w http.ResponseWriter, r *http.Request, q route.R
 	var m manifest
 	d, err := h.resolve(r.Context(), n, rule)
 	if err == nil {
-		m, err = h.content(r.Context(), repository, d)
+		m, err = h.content(r.Context(), client(r), repository, d)
 	}
 	defer m.release()
 	if err != nil && r.Context().Err() != nil {

@@ -67,7 +67,7 @@ func message(d trust.Decision) string {
 	switch {
 	case d.Reason == trust.UnknownRegistry:
 		return fmt.Sprintf("%v [%s %s]", d.Err, d.Reason, d.ID)
-	case errors.Is(d.Err, cache.ErrDisk) || errors.Is(d.Err, cache.ErrClosed):
+	case errors.Is(d.Err, cache.ErrDisk) || errors.Is(d.Err, cache.ErrClosed) || errors.Is(d.Err, cache.ErrGone):
 		return fmt.Sprintf("%s cannot be served now: %s [%s %s]", d.Name, oneLine(d.Err.Error()), d.Reason, d.ID)
 	case d.Reason == "":
 		return fmt.Sprintf("%s is refused: there is nothing that may be served for it [%s]", d.Name, d.ID)

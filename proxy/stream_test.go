@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tagwarden/tagwarden/cache"
 	"go.uber.org/zap"
 )
 
@@ -91,9 +92,9 @@ func TestIdleClient(t *testing.T) {
 			const n = 16 << 20 // more than the system keeps for a connection
 			content, d, path := g.pushBlob(n)
 			if cached {
-				_, err := g.o.Cache.Fill(t.Context(), "here", d, func(context.Context, int64) (io.ReadCloser, int64, error) {
+				_, err := g.o.Cache.Fill(t.Context(), cache.Request{Digest: d, From: "here", Origin: func(context.Context, int64) (io.ReadCloser, int64, error) {
 					return io.NopCloser(bytes.NewReader(content)), n, nil
-				})
+				}})
 				if err != nil {
 					t.Fatal(err)
 				}

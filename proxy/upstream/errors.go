@@ -29,7 +29,7 @@ const (
 	// 403, 429, 5xx or something else that says nothing about the content. Asking again later may help.
 	Unreachable Kind = iota
 	// Invalid means that upstream gave an answer that cannot be right: too large, shorter than announced, encoded, of
-	// another range or type than asked for.
+	// another range or type than asked for; or that it has no such range.
 	Invalid
 	// NotFound means that upstream says it does not have it: 404, or a code that means the same.
 	NotFound
@@ -44,6 +44,8 @@ type Error struct {
 	Status int
 	// Kind says what the error means.
 	Kind Kind
+	// After is for how long upstream wants to be left alone, up to a day; 0 if it does not say.
+	After time.Duration
 	// Err says more; nil if Status says it all.
 	Err error
 
@@ -77,6 +79,9 @@ func (e *Error) Unwrap() error {
 	}
 	return nil
 }
+
+// RetryAfter returns After.
+func (e *Error) RetryAfter() time.Duration { return e.After }
 
 // Is makes NotFound match fs.ErrNotExist, Invalid fs.ErrInvalid, and an answer of 401 or 403 fs.ErrPermission.
 func (e *Error) Is(target error) bool {
@@ -134,6 +139,8 @@ func statusError(res *http.Response, detail string) *Error {
 	switch {
 	case res.StatusCode == http.StatusNotFound:
 		e.Kind = NotFound
+	case res.StatusCode == http.StatusRequestedRangeNotSatisfiable:
+		e.Kind = Invalid
 	case res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusTooManyRequests:
 	case res.StatusCode/100 == 4 && notFound:
 		e.Kind = NotFound
@@ -142,8 +149,8 @@ func statusError(res *http.Response, detail string) *Error {
 	if detail != "" {
 		words = append(words, detail)
 	}
-	if after := retryAfter(res.Header.Get("Retry-After")); after != "" {
-		words = append(words, "retry after "+after)
+	if e.After = retryAfter(res.Header.Get("Retry-After")); e.After > 0 {
+		words = append(words, fmt.Sprintf("retry after %.0f s", e.After.Seconds()))
 	}
 	if message != "" {
 		words = append(words, "it says "+strconv.QuoteToASCII(cut(message, maxQuote)))
@@ -174,13 +181,13 @@ func refusal(res *http.Response) (code, message string) {
 	return "", strings.TrimSpace(string(data))
 }
 
-// retryAfter prints a Retry-After header that is a number of seconds up to a day; anything else is left out.
-func retryAfter(header string) string {
+// retryAfter reads a Retry-After header that is a number of seconds up to a day; anything else is 0.
+func retryAfter(header string) time.Duration {
 	n, err := strconv.Atoi(header)
 	if err != nil || n < 0 || n > 86400 {
-		return ""
+		return 0
 	}
-	return strconv.Itoa(n) + " s"
+	return time.Duration(n) * time.Second
 }
 
 // cause prefers the reason for which this package ended the context over the error that this led to, unless that already

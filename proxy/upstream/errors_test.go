@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestErrorText(t *testing.T) {
@@ -55,6 +56,10 @@ func TestStatusError(t *testing.T) {
 		wantError(t, err, tt.kind)
 		if err.Error() != tt.want {
 			t.Errorf("%q, want %q", err, tt.want)
+		}
+		var after interface{ RetryAfter() time.Duration }
+		if !errors.As(err, &after) || after.RetryAfter() != map[string]time.Duration{"30": 30 * time.Second}[tt.header] {
+			t.Errorf("%q: to be left alone for %s", err, after.RetryAfter())
 		}
 		if errors.Is(err, fs.ErrNotExist) != (tt.kind == NotFound) {
 			t.Errorf("%q is not told by fs.ErrNotExist", err)

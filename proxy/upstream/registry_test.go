@@ -145,7 +145,7 @@ func TestBlob(t *testing.T) {
 		t.Errorf("offset 0 asks for range %q", got)
 	}
 	_, _, err := r.Blob(t.Context(), repo, d, 10)
-	wantError(t, err, Unreachable, "416")
+	wantError(t, err, Invalid, "416")
 	_, _, err = r.Blob(t.Context(), repo, d, -1)
 	wantError(t, err, Invalid, "negative")
 	_, _, err = r.Blob(t.Context(), repo, aDigest, 0)

@@ -1,0 +1,213 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+func TestScrub(t *testing.T) {
+	f := openFolder(t, Options{})
+	wrong := bytes.Repeat([]byte("x"), 200)
+	good, bad, zeroed := f.stored(random(3*step)), f.stored(random(200)), f.stored(random(2*step))
+	if err := errors.Join(os.WriteFile(bad.path, wrong, 0o600), os.Truncate(zeroed.path, 0), os.Truncate(zeroed.path, 2*step)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := f.Scrub(t.Context(), 1<<40)
+	if err != nil || got != (Scrubbed{Files: 3, Bytes: 5*step + 200, Damaged: 2}) {
+		t.Errorf("scrubbed %+v, %v", got, err)
+	}
+	if kinds := f.reported(); !slices.Equal(kinds, []EventKind{Damaged, Damaged}) {
+		t.Errorf("events are %v", f.events)
+	}
+	if u, err := Measure(t.Context(), f.dir); err != nil || u.Damaged != 2 || u.Files != 1 || u.Bytes != f.Stats().Bytes {
+		t.Errorf("usage is %+v, %v", u, err)
+	}
+	aside, err := filepath.Glob(filepath.Join(f.dir, "damaged", "*", bad.Digest().Encoded()))
+	if err != nil || len(aside) != 1 {
+		t.Fatalf("moved aside: %q, %v", aside, err)
+	}
+	if content, err := os.ReadFile(aside[0]); err != nil || !bytes.Equal(content, wrong) {
+		t.Errorf("what was moved aside has changed: %v", err)
+	}
+	f.stored(random(2 * step)) // fetched again
+	if got, err := f.Scrub(t.Context(), 1<<40); err != nil || got.Damaged != 0 || got.Files != 2 {
+		t.Errorf("scrubbed %+v, %v", got, err)
+	}
+	if _, err := f.Get(good.Digest()); err != nil {
+		t.Error(err)
+	}
+	if _, err := f.Scrub(t.Context(), 0); err == nil {
+		t.Error("Scrub without a rate succeeds")
+	}
+}
+
+func TestScrubKeepsItsRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := openFolder(t, Options{})
+		f.stored(random(1_500_000))
+		f.stored(random(2_500_000))
+		began := time.Now()
+		if got, err := f.Scrub(t.Context(), 100_000); err != nil || got.Files != 2 || time.Since(began) != 40*time.Second {
+			t.Errorf("scrubbed %+v in %s, %v", got, time.Since(began), err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		began = time.Now()
+		if got, err := f.Scrub(ctx, 100_000); !errors.Is(err, context.DeadlineExceeded) || got.Files != 0 || time.Since(began) != 5*time.Second {
+			t.Errorf("scrubbed %+v in %s, %v", got, time.Since(began), err)
+		}
+	})
+}
+
+// What is moved aside is bounded: what is too much is removed.
+func TestDamagedIsBounded(t *testing.T) {
+	f := openFolder(t, Options{})
+	for i := range maxDamaged + 4 {
+		b := f.stored([]byte(fmt.Sprint("content ", i)))
+		f.memory.clear()
+		if err := os.WriteFile(b.path, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := f.Scrub(t.Context(), 1<<40); err != nil || got.Damaged != maxDamaged+4 {
+		t.Errorf("scrubbed %+v, %v", got, err)
+	}
+	u, err := Measure(t.Context(), f.dir)
+	if err != nil || u.Damaged != maxDamaged || u.Files != 0 {
+		t.Errorf("usage is %+v, %v", u, err)
+	}
+	f = openFolder(t, Options{})
+	large := f.stored(random(1000))
+	if err := os.Truncate(large.path, maxDamagedSize+1); err != nil {
+		t.Fatal(err)
+	}
+	f.damaged(large.Digest(), large.path, 1000, "too large to keep")
+	if u, err := Measure(t.Context(), f.dir); err != nil || u != (Usage{}) {
+		t.Errorf("usage is %+v, %v", u, err)
+	}
+}
+
+func TestMeasure(t *testing.T) {
+	dir := t.TempDir()
+	if u, err := Measure(t.Context(), filepath.Join(dir, "none")); err != nil || u != (Usage{}) {
+		t.Errorf("usage of nothing is %+v, %v", u, err)
+	}
+	leave(t, dir, "17.lock", "17/sha256-ab-1", "17/sha256-cd-2")
+	if u, err := Measure(t.Context(), dir); err != nil || u != (Usage{Unfinished: 2}) {
+		t.Errorf("usage is %+v, %v", u, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "sha256"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Measure(t.Context(), dir); err == nil {
+		t.Error("what cannot be seen is not said")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := os.MkdirAll(filepath.Join(dir, "sha512", "ab"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Measure(ctx, dir); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// What may not have come to the disk when a process died is read before it is used; the rest is not.
+func TestDoubt(t *testing.T) {
+	for name, c := range map[string]struct {
+		died   bool
+		damage func(path string) error
+		served bool // wrong content is not noticed without reading it
+	}{
+		"zeroed":              {true, func(path string) error { return errors.Join(os.Truncate(path, 0), os.Truncate(path, shelved)) }, false},
+		"cut":                 {true, func(path string) error { return os.Truncate(path, shelved-1) }, false},
+		"emptied":             {true, func(path string) error { return os.Truncate(path, 0) }, false},
+		"gone":                {true, os.Remove, false},
+		"whole":               {true, func(string) error { return nil }, true},
+		"closed, then zeroed": {false, func(path string) error { return errors.Join(os.Truncate(path, 0), os.Truncate(path, shelved)) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			first := openFolder(t, Options{Dir: dir})
+			b := first.stored(shelfContent(1))
+			if err := first.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.damage(b.path); err != nil {
+				t.Fatal(err)
+			}
+			if c.died {
+				leave(t, dir, "17.lock")
+			}
+			second := openFolder(t, Options{Dir: dir})
+			for range 2 {
+				if _, err := second.Get(b.Digest()); (err == nil) != c.served {
+					t.Errorf("Get returns %v", err)
+				}
+			}
+			if c.served && c.died {
+				info, err := os.Stat(b.path)
+				if err != nil || second.doubt.doubts(info) {
+					t.Errorf("what is proven is doubted again, or %v", err)
+				}
+			}
+			if !c.served {
+				if got, err := readAll(second.stored(shelfContent(1))); err != nil || !bytes.Equal(got, shelfContent(1)) {
+					t.Errorf("content differs, or %v", err)
+				}
+			}
+		})
+	}
+}
+
+func TestDoubtIsForWhatChangedOfLate(t *testing.T) {
+	now := time.Now()
+	w := doubtAfter(now.Add(-time.Hour))
+	f := openFolder(t, Options{})
+	b := f.stored([]byte("x"))
+	info, err := os.Stat(b.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.to.Before(now) || !w.from.Equal(now.Add(-time.Hour-doubtBefore)) {
+		t.Errorf("doubt is from %s to %s", w.from, w.to)
+	}
+	for _, c := range []struct {
+		from, to time.Duration // around the change of the file
+		want     bool
+	}{{-time.Hour, time.Hour, true}, {-time.Hour, -time.Minute, false}, {time.Minute, time.Hour, false}} {
+		at := changed(info)
+		if w := (window{at.Add(c.from), at.Add(c.to)}); w.doubts(info) != c.want {
+			t.Errorf("%+v: doubted is %t", c, !c.want)
+		}
+	}
+	if (window{}).doubts(info) {
+		t.Error("doubt without a death")
+	}
+}
+
+func TestProofFindsItGone(t *testing.T) {
+	f := openFolder(t, Options{})
+	f.doubt = window{time.Now().Add(-time.Hour), time.Now().Add(time.Hour)}
+	if err := f.prove(digest.FromString("x"), filepath.Join(f.dir, "none")); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	b := f.stored(random(10))
+	if err := f.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.prove(b.Digest(), b.path); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+}

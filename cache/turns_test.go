@@ -1,0 +1,145 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// PRODUCT: invariant 9: one client does not take all turns, and waits in nobody's way.
+func TestClientsDoNotHoldUpEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := openFolder(t, Options{MaxFills: 20, MaxClient: 3, Stall: time.Hour})
+		drip := func(ctx context.Context, _ int64) (io.ReadCloser, int64, error) {
+			<-ctx.Done()
+			return nil, 0, ctx.Err()
+		}
+		begin := func(ctx context.Context, who string, n int) {
+			for i := range n {
+				go f.Store.Fill(ctx, Request{Digest: digest.FromString(fmt.Sprint(who, i)), From: "here", Who: who, Origin: drip})
+			}
+		}
+		begin(t.Context(), "greedy", 10)
+		synctest.Wait()
+		if got := f.Stats(); got.Running != 3 || got.Waiting != 7 {
+			t.Errorf("stats are %+v", got)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		begin(ctx, "other", 1)
+		begin(ctx, "", 5) // nobody in particular has the bound of the place only
+		synctest.Wait()
+		if got := f.Stats(); got.Running != 5 || got.Waiting != 11 {
+			t.Errorf("stats are %+v", got)
+		}
+		cancel()
+		synctest.Wait()
+		if got := f.Stats(); got.Waiting != 7 {
+			t.Errorf("those who left still wait: %+v", got)
+		}
+	})
+}
+
+func TestTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newTurns(2, 2, 1)
+		gone, cancel := context.WithCancelCause(t.Context())
+		cancel(errAbandoned)
+		for range 50 { // the turn is free, so that which of the two it sees first is a matter of luck
+			if w, err := s.take(gone, "a", "x"); w != nil || !errors.Is(err, errAbandoned) || s.count() != 0 || s.waiting() != 0 {
+				t.Fatalf("take returns %v, and %d turns are taken", err, s.count())
+			}
+		}
+		first, err := s.take(t.Context(), "a", "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		order := make(chan string, 3)
+		for _, who := range []string{"x", "y", "z"} {
+			go func() {
+				w, _ := s.take(t.Context(), "a", who)
+				order <- who
+				time.Sleep(time.Second)
+				s.give(w)
+			}()
+			synctest.Wait()
+		}
+		if who := <-order; who != "y" {
+			t.Errorf("%s comes before who has none", who)
+		}
+		s.give(first)
+		if who := <-order; who != "x" {
+			t.Errorf("%s comes before who came first", who)
+		}
+		<-order
+		time.Sleep(time.Hour)
+		if s.count() != 0 || len(s.places) != 0 || len(s.clients) != 0 {
+			t.Errorf("%d turns are taken, %v %v", s.count(), s.places, s.clients)
+		}
+	})
+}
+
+// PRODUCT: invariant 9: nobody makes the gateway download for nobody.
+func TestUnreadFillStops(t *testing.T) {
+	for _, prefetch := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			f := openFolder(t, Options{Stall: time.Hour})
+			content := random(3 * step)
+			o, w := pipe(int64(len(content)))
+			q := Request{Digest: digest.FromBytes(content), From: "here", Origin: o, Prefetch: prefetch}
+			b, err := f.Store.Fill(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(unread - 1)
+			r := opened(t, t.Context(), b)
+			time.Sleep(2 * unread)
+			if f.Stats().Running != 1 {
+				t.Error("a fill stops that is read")
+			}
+			r.Close()
+			time.Sleep(unread - 1)
+			r = opened(t, t.Context(), b)
+			r.Close()
+			time.Sleep(unread + 1)
+			synctest.Wait()
+			if running := f.Stats().Running == 1; running != prefetch {
+				t.Errorf("prefetch %t: running is %t", prefetch, running)
+			}
+			w.Write(content)
+			w.Close()
+			f.work.Wait()
+			if _, err := f.Get(q.Digest); (err == nil) != prefetch || f.unfinished() != nil || f.Stats().Failures != 0 || f.events != nil {
+				t.Errorf("prefetch %t: %v, left %q, %+v", prefetch, err, f.unfinished(), f.events)
+			}
+		})
+	}
+}
+
+// Who wants to prefetch what somebody else began makes it go on, too.
+func TestPrefetchJoins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := openFolder(t, Options{Stall: time.Hour})
+		o, w := pipe(1)
+		q := Request{Digest: digest.FromString("x"), From: "here", Origin: o}
+		if _, err := f.Store.Fill(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+		q.Prefetch = true
+		if _, err := f.Store.Fill(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * unread)
+		io.WriteString(w, "x")
+		w.Close()
+		f.work.Wait()
+		if _, err := f.Get(q.Digest); err != nil {
+			t.Error(err)
+		}
+	})
+}
