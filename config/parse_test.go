@@ -181,8 +181,8 @@ func TestSizes(t *testing.T) {
 		"": -1, "GiB": -1, "1.5GiB": -1, "-1GiB": -1, "+1GiB": -1, "10 GB": -1, "10gb": -1, "10KB": -1, "10G": -1, "0x200000": -1,
 		"1_000_000_000": -1, "9223372036854775808": -1, "8388608TiB": -1, "99999999999999999999TiB": -1, "1e9": -1, "1GiB\n": -1,
 	} {
-		if n, ok := parseSize(text); ok != (want >= 0) || ok && n != want {
-			t.Errorf("parseSize(%q) = %d, %v; want %d", text, n, ok, want)
+		if n, ok := ParseSize(text); ok != (want >= 0) || ok && n != want {
+			t.Errorf("ParseSize(%q) = %d, %v; want %d", text, n, ok, want)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func (r *reader) size(v value) int64 {
 	if !ok {
 		return 0
 	}
-	n, ok := parseSize(text)
+	n, ok := ParseSize(text)
 	switch {
 	case !ok:
 		r.problem(v.place, `%.80q is no size: write "100GiB", "512MiB", "10GB" or bytes`, text)
@@ -47,8 +47,8 @@ func (r *reader) size(v value) int64 {
 	return 0
 }
 
-// parseSize returns the bytes that text means, if it is a size that fits.
-func parseSize(text string) (int64, bool) {
+// ParseSize returns the bytes that text means, if it is a size that fits.
+func ParseSize(text string) (int64, bool) {
 	for _, u := range units {
 		digits, ok := strings.CutSuffix(text, u.name)
 		if !ok || strings.Trim(digits, "0123456789") != "" {

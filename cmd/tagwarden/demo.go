@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,18 +36,20 @@ func demoCommand() *cobra.Command {
 		Short: "Run a gateway, a small registry and a signed repository in one process, offline, with nothing to install",
 		Args:  exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			var err error
 			if !c.Flags().Changed("listen") {
 				listen = free(listen)
 			}
 			if !c.Flags().Changed("admin") {
 				admin = free(admin)
 			}
+			// A terminal that goes away takes the demo with it.
+			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGHUP)
+			defer stop()
 			dir, err := os.MkdirTemp("", "tagwarden-demo-")
 			if err != nil {
 				return err
 			}
-			return errors.Join(demo(c.Context(), dir, listen, admin, c.OutOrStdout()), os.RemoveAll(dir))
+			return errors.Join(demo(ctx, dir, listen, admin, c.OutOrStdout()), os.RemoveAll(dir))
 		},
 	}
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:5000", "`host:port` of the registry API; a free port if this one is taken and none was asked for")

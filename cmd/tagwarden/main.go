@@ -75,7 +75,7 @@ func commands() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	config := root.PersistentFlags().String("config", "tagwarden.yaml", "configuration `file`")
 	root.AddCommand(serveCommand(config), checkCommand(config), explainCommand(config), stateCommand(config), versionCommand())
-	root.AddCommand(clientCommand(config), auditCommand(config), demoCommand(), initCommand(), trustCommand(config))
+	root.AddCommand(clientCommand(config), auditCommand(config), demoCommand(), initCommand(), trustCommand(config), cacheCommand(config))
 	return root
 }
 

@@ -86,11 +86,11 @@ func (p trustPage) printTags(b *strings.Builder) {
 	t := columns(b)
 	fmt.Fprintln(t, "SIGNED TAG\tDIGEST\tSIGNERS")
 	for _, s := range p.SignedTags {
-		by := strings.Join(s.Signers, ", ")
+		by := strings.Join(allSafe(s.Signers), ", ")
 		if by == repoAdmin {
 			by = "(" + repoAdmin + ")"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\n", s.SignedTag, s.Digest, by)
+		fmt.Fprintf(t, "%s\t%s\t%s\n", safe(s.SignedTag), s.Digest, by)
 	}
 	t.Flush()
 }
@@ -103,7 +103,7 @@ func (p trustPage) printSigners(b *strings.Builder) {
 	t := columns(b)
 	fmt.Fprintln(t, "SIGNER\tKEYS")
 	for _, s := range p.Signers {
-		fmt.Fprintf(t, "%s\t%s%s\n", s.Name, strings.Join(s.ids(12), ", "), s.enough())
+		fmt.Fprintf(t, "%s\t%s%s\n", safe(s.Name), strings.Join(s.ids(12), ", "), s.enough())
 	}
 	t.Flush()
 }
@@ -117,11 +117,11 @@ func (p trustPage) printVersions(b *strings.Builder, now time.Time) {
 		if !now.After(v.Expires) {
 			rest = left(v.Expires.Sub(now))
 		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\n", v.Role, v.Version, stamp(v.Expires), rest)
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\n", safe(v.Role), v.Version, stamp(v.Expires), rest)
 	}
 	t.Flush()
 	for _, s := range p.Problems {
-		fmt.Fprintf(b, "  %s\n", s)
+		fmt.Fprintf(b, "  %s\n", safe(s))
 	}
 }
 
@@ -144,9 +144,18 @@ func (p trustPage) printUpstream(b *strings.Builder) {
 		case "sha256:" + s.Digest:
 			has = "as signed"
 		}
-		fmt.Fprintf(t, "%s\t%s\n", s.SignedTag, has)
+		fmt.Fprintf(t, "%s\t%s\n", safe(s.SignedTag), safe(has))
 	}
 	t.Flush()
+}
+
+// allSafe is safe for a list: whoever signs chooses the names in it.
+func allSafe(all []string) []string {
+	safely := make([]string, len(all))
+	for i, s := range all {
+		safely[i] = safe(s)
+	}
+	return safely
 }
 
 // ids returns the ids of the keys, cut to so many digits; 0: whole.

@@ -75,8 +75,11 @@ func newTrust(cfg *config.Config, o trustOptions) (*trustHalf, error) {
 		})
 	}
 	var err error
-	t.Authority, err = trust.NewAuthority(policy)
-	return t, err
+	if t.Authority, err = trust.NewAuthority(policy); err != nil {
+		t.closeAllBut(o.before)
+		return nil, err
+	}
+	return t, nil
 }
 
 // modes are the rule modes by their word. A word that is not here is NoMode, which allows nothing.
