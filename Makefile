@@ -11,7 +11,7 @@ IMAGE ?= tagwarden
 CA_CERTIFICATES ?= /etc/ssl/certs/ca-certificates.crt
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check e2e image load fmt clean
+.PHONY: help run build test check e2e bench image load fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ e2e: ## run the binary with a real registry, notary-server and clients (Debian, 
 	@e2e/install.sh
 	@echo "e2e: real clients against the real binary"
 	@go test -tags e2e -count=1 -timeout 20m -v ./e2e/...
+
+bench: build ## compare with a bare server, nginx and docker-registry (Linux; 10 minutes, BENCH=quick 2)
+	@echo "bench: tagwarden $(VERSION) and others over one origin; samples in bin/bench.json"
+	@go run ./e2e/bench -tagwarden bin/tagwarden -json bin/bench.json $(if $(filter quick,$(BENCH)),-quick)
 
 image: build ## build the container image, tagged tagwarden, with the local docker engine
 	@echo "image: $(IMAGE), from scratch"

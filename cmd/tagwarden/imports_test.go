@@ -20,6 +20,7 @@ var doors = map[string][]string{
 	},
 	"cache":              {},
 	"config":             {"trust/names"},
+	"e2e/bench":          {"trust/trusttest"},
 	"proxy":              {"cache", "proxy/route", "trust", "trust/names"},
 	"proxy/admin":        {"trust"},
 	"proxy/audit":        {},
