@@ -164,13 +164,15 @@ func exact(folded string) string {
 	return folded
 }
 
-// validType tells whether t can stand in a header as a media type; "" can, as no type at all.
+// validType tells whether t can be the media type of a manifest, and stand in a header; "" can, as no type at all. All that
+// registries hold as manifests is JSON of a vendor's tree. Anything else, "text/html" first of all, would make a page of it
+// for whoever opens it in a browser.
 func validType(t string) bool {
-	if t == "" {
+	if t == "" || t == dockerV1Signed { // which is refused by its own name
 		return true
 	}
-	main, sub, ok := strings.Cut(t, "/")
-	return ok && len(t) <= maxType && isToken(main) && isToken(sub)
+	sub, ok := strings.CutPrefix(t, "application/")
+	return ok && len(t) <= maxType && isToken(sub) && strings.HasPrefix(sub, "vnd.") && strings.HasSuffix(sub, "+json")
 }
 
 // isToken tells whether s is a name by which RFC 6838 allows to register.

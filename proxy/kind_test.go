@@ -47,6 +47,9 @@ var kinds = []struct{ body, mediaType string }{
 	// A spelling that some clients take for the member, and others do not.
 	{`{"Manifests":[]}`, ""}, {`{"layers":[],"Manifests":[]}`, ""}, {`{"layers":[],"manife\u017fts":[]}`, ""}, {"{\"layers\":[],\"manife\u017fts\":[]}", ""},
 	{`{"LAYERS":[]}`, ""}, {`{"layers":[],"Config":{}}`, ""}, {`{"MediaType":"` + ociIndex + `","manifests":[]}`, ""}, {`{"fslayers":[],"layers":[]}`, ""},
+	// A media type that a browser would run.
+	{`{"mediaType":"text/html","layers":[]}`, ""}, {`{"mediaType":"image/svg+xml","layers":[]}`, ""}, {`{"mediaType":"application/xhtml+xml","layers":[]}`, ""},
+	{`{"mediaType":"application/javascript","layers":[]}`, ""}, {`{"mediaType":"application/vnd.mozilla.xul+xml","layers":[]}`, ""}, {`{"mediaType":"application/json","layers":[]}`, ""},
 	// No media type, or one that would break out of a header.
 	{`{"mediaType":1,"layers":[]}`, ""}, {`{"mediaType":null,"layers":[]}`, ""}, {`{"mediaType":{},"layers":[]}`, ""}, {`{"mediaType":["` + ociIndex + `"]}`, ""},
 	{`{"mediaType":"a/b\r\nX: y"}`, ""}, {`{"mediaType":"a/b\n"}`, ""}, {`{"mediaType":"a"}`, ""}, {`{"mediaType":"/"}`, ""}, {`{"mediaType":"a/b/c"}`, ""},

@@ -27,9 +27,11 @@ const (
 	probeEvery = time.Hour
 	// touchEvery is how often the time of an unchanged check is noted on disk.
 	touchEvery = 5 * time.Minute
-	// light files are parsed at any time; of others, heavyBytes at most are parsed at the same time.
-	light      = 256 << 10
-	heavyBytes = maxTargets
+	// light files are fetched and parsed at any time; of others, so many bytes at most arrive, and are parsed, at the same
+	// time.
+	light         = 256 << 10
+	bytesArriving = 2 * maxTargets
+	bytesParsed   = maxTargets
 )
 
 // Options are what a Format needs.
@@ -52,7 +54,7 @@ type Options struct {
 type Format struct {
 	o              Options
 	prefix, suffix string
-	heavy          *semaphore.Weighted
+	large          budget
 }
 
 // New returns the format. The error says what is wrong with the GUN template.
@@ -61,7 +63,7 @@ func New(o Options) (*Format, error) {
 	if !ok || strings.Contains(suffix, "{name}") {
 		return nil, fmt.Errorf("gun %q: {name} must stand in it once", o.GUN)
 	}
-	return &Format{o: o, prefix: prefix, suffix: suffix, heavy: semaphore.NewWeighted(heavyBytes)}, nil
+	return &Format{o: o, prefix: prefix, suffix: suffix, large: budget{semaphore.NewWeighted(bytesArriving), semaphore.NewWeighted(bytesParsed)}}, nil
 }
 
 // Locate implements trust.Format.
@@ -156,7 +158,7 @@ func (v *verifier) Refresh(ctx context.Context) (*trust.Snapshot, error) {
 		}
 	}
 	now := v.f.o.Now()
-	u := update{gun: v.gun, pin: v.pin, src: v.src, prev: v.held, floors: v.floors, heavy: v.f.heavy, now: now, probe: now.Sub(v.probed) >= probeEvery}
+	u := update{gun: v.gun, pin: v.pin, src: v.src, prev: v.held, floors: v.floors, large: v.f.large, now: now, probe: now.Sub(v.probed) >= probeEvery}
 	next, err := u.run(ctx)
 	if err != nil {
 		return nil, err

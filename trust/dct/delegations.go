@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/tagwarden/tagwarden/trust"
+	"golang.org/x/sync/semaphore"
 )
 
 // delegations verifies targets and everything that it reaches.
@@ -86,17 +87,23 @@ func (u *update) unlisted(parent *targets, c child) error {
 // role verifies the file of one role that the snapshot lists. Too few signatures make the role unusable, and only the
 // role: its parent may have changed its keys before it was signed anew. Everything else spoils the update.
 func (u *update) role(ctx context.Context, c child) (*targets, error) {
-	raw, err := u.named(ctx, c.role, u.next.snapshot.meta[c.role], maxTargets)
+	// PRODUCT: section 8, hostile metadata keeps peak memory bounded: large files arrive a few at a time, and are parsed one
+	// after the other.
+	info := u.next.snapshot.meta[c.role]
+	leave, err := take(ctx, u.large.arriving, min(info.length, maxTargets))
 	if err != nil {
 		return nil, err
 	}
-	if len(raw) > light {
-		// PRODUCT: section 8, hostile metadata keeps peak memory bounded.
-		if err := u.heavy.Acquire(ctx, int64(len(raw))); err != nil {
-			return nil, &trust.Refusal{Reason: trust.SourceUnreachable, Text: "too many large files are being read", Err: err}
-		}
-		defer u.heavy.Release(int64(len(raw)))
+	defer leave()
+	raw, err := u.named(ctx, c.role, info, maxTargets)
+	if err != nil {
+		return nil, err
 	}
+	done, err := take(ctx, u.large.parsed, int64(len(raw)))
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	t, err := parseTargets(c.role, raw)
 	if err != nil {
 		return nil, err
@@ -111,6 +118,20 @@ func (u *update) role(ctx context.Context, c child) (*targets, error) {
 		return t, nil
 	}
 	return nil, err
+}
+
+// A budget bounds the bytes of large files in memory, over all updates of a source.
+type budget struct{ arriving, parsed *semaphore.Weighted }
+
+// take takes a large file's part of a budget, and returns how to give it back. Small files need none.
+func take(ctx context.Context, from *semaphore.Weighted, bytes int64) (giveBack func(), err error) {
+	if bytes <= light {
+		return func() {}, nil
+	}
+	if err := from.Acquire(ctx, bytes); err != nil {
+		return nil, &trust.Refusal{Reason: trust.SourceUnreachable, Text: "too many large files are being read", Err: err}
+	}
+	return func() { from.Release(bytes) }, nil
 }
 
 // retire keeps the last valid files of roles that are no longer reached, or not valid any more.

@@ -25,7 +25,7 @@ type Finding struct {
 func (f *Format) Inspect(ctx context.Context, collection string) (Finding, error) {
 	v := f.Open(collection).(*verifier)
 	now := f.o.Now()
-	open := update{gun: v.gun, pin: Pin{TOFU: true}, src: v.src, now: now, heavy: f.heavy}
+	open := update{gun: v.gun, pin: Pin{TOFU: true}, src: v.src, now: now, large: f.large}
 	found, err := open.run(ctx)
 	if err != nil {
 		return Finding{}, err
@@ -36,7 +36,7 @@ func (f *Format) Inspect(ctx context.Context, collection string) (Finding, error
 		finding.Refused = trust.ErrNoPin
 		return finding, nil
 	}
-	pinned := update{gun: v.gun, pin: v.pin, src: v.src, now: now, heavy: f.heavy}
+	pinned := update{gun: v.gun, pin: v.pin, src: v.src, now: now, large: f.large}
 	_, finding.Refused = pinned.run(ctx)
 	return finding, nil
 }

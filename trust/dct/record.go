@@ -53,7 +53,7 @@ func (v *verifier) restore(ctx context.Context, r *state.Record, pin Pin) (*trus
 	for _, f := range r.Files {
 		files[f.Name] = f.Data
 	}
-	u := update{gun: v.gun, pin: pin, src: files, now: v.f.o.Now(), kept: true, heavy: v.f.heavy}
+	u := update{gun: v.gun, pin: pin, src: files, now: v.f.o.Now(), kept: true, large: v.f.large}
 	if err := u.again(ctx, files); err != nil {
 		return nil, err
 	}

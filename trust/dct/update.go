@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/tagwarden/tagwarden/trust"
-	"golang.org/x/sync/semaphore"
 )
 
 // An update makes one complete trusted set, from a source and from what was verified before. It changes nothing but
@@ -25,8 +24,8 @@ type update struct {
 	probe bool
 	// kept tells that src is what was verified and kept before: it may have expired since.
 	kept bool
-	// heavy bounds the bytes that are parsed at the same time, by all updates.
-	heavy *semaphore.Weighted
+	// large bounds the bytes of large files in memory, over all updates.
+	large budget
 
 	next    trusted
 	fetched int64
