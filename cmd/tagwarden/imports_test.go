@@ -21,6 +21,7 @@ var doors = map[string][]string{
 	"cache":              {},
 	"config":             {"trust/names"},
 	"e2e/bench":          {"trust/trusttest"},
+	"e2e/attack":         {},
 	"proxy":              {"cache", "proxy/route", "trust", "trust/names"},
 	"proxy/admin":        {"trust"},
 	"proxy/audit":        {},

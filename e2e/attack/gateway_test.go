@@ -1,0 +1,263 @@
+package attack
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience bounds every wait. It is far beyond what anything here needs on a busy machine.
+const patience = 30 * time.Second
+
+// A gateway is one tagwarden process. Its clients keep in mind which decisions they saw.
+type gateway struct {
+	dir         string
+	addr, admin string // where the two ports listen
+	client      *http.Client
+	cmd         *exec.Cmd
+	ended       chan struct{} // closed when the process has ended and all it wrote was read
+
+	mu    sync.Mutex
+	lines []string // of stderr, since the first start
+	seen  []string // decision ids that clients saw since the latest start
+}
+
+// common is the part of the configuration that all gateways share.
+const common = `listen: "127.0.0.1:0"
+admin: {listen: "127.0.0.1:0"}
+state: state
+cache: {dir: cache, size: 1GiB}
+audit: {file: audit.jsonl}
+`
+
+// launch starts a gateway with the rest of a configuration. It ends with the test, in good order.
+func launch(t *testing.T, config string) *gateway {
+	t.Helper()
+	g := &gateway{dir: t.TempDir(), client: &http.Client{
+		Timeout:       patience,
+		Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+	if err := os.WriteFile(g.file("tagwarden.yaml"), []byte(common+config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.start(t)
+	t.Cleanup(func() { g.stop(t) })
+	return g
+}
+
+// file returns the path of a file in the gateway's folder.
+func (g *gateway) file(name string) string { return filepath.Join(g.dir, name) }
+
+// start runs the process, and returns when it listens.
+func (g *gateway) start(t *testing.T) {
+	t.Helper()
+	g.cmd, g.ended, g.seen = exec.Command(binary, "serve", "--config", "tagwarden.yaml"), make(chan struct{}), nil
+	g.cmd.Dir, g.cmd.Env = g.dir, []string{"HOME=" + g.dir}
+	noOrphan(g.cmd)
+	stderr, err := g.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	listening := make(chan [2]string, 1)
+	go g.read(stderr, listening)
+	select {
+	case at := <-listening:
+		g.addr, g.admin = at[0], at[1]
+	case <-g.ended:
+		t.Fatalf("tagwarden ended instead of starting:\n%s", strings.Join(g.log(), "\n"))
+	case <-time.After(patience):
+		g.kill()
+		t.Fatal("tagwarden does not listen")
+	}
+}
+
+// read collects the lines of stderr, and tells where the process listens as soon as that says so.
+func (g *gateway) read(stderr io.Reader, listening chan<- [2]string) {
+	defer close(g.ended)
+	lines := bufio.NewReader(stderr)
+	for {
+		line, err := lines.ReadString('\n')
+		if line != "" {
+			g.mu.Lock()
+			g.lines = append(g.lines, strings.TrimSuffix(line, "\n"))
+			g.mu.Unlock()
+		}
+		var at struct{ Message, Registry, Admin string }
+		if json.Unmarshal([]byte(line), &at) == nil && at.Message == "listening" {
+			listening <- [2]string{at.Registry, at.Admin}
+		}
+		if err != nil {
+			_ = g.cmd.Wait() // stop looks at the state
+			return
+		}
+	}
+}
+
+// log returns the lines of stderr.
+func (g *gateway) log() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return append([]string(nil), g.lines...)
+}
+
+// kill ends the process as a power cut does.
+func (g *gateway) kill() {
+	_ = g.cmd.Process.Kill() // it may have ended already
+	<-g.ended
+}
+
+// stop ends the process as an operator does, and checks what must hold at the end of every test.
+func (g *gateway) stop(t *testing.T) {
+	t.Helper()
+	g.client.CloseIdleConnections()
+	if err := g.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Errorf("tagwarden has ended before it was told to: %v", err)
+	}
+	select {
+	case <-g.ended:
+	case <-time.After(patience):
+		t.Error("tagwarden does not end")
+		g.kill()
+	}
+	if code := g.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+	for _, line := range g.log() {
+		if message, _ := object(t, "log", []byte(line))["message"].(string); message == "" {
+			t.Errorf("log line without message: %s", line)
+		}
+	}
+	// PRODUCT: invariant 10, every decision once, with the id that the client saw.
+	times := make(map[string]int)
+	for _, r := range g.records(t) {
+		if times[r.Decision]++; r.Decision == "" || times[r.Decision] > 1 {
+			t.Errorf("decision %q is in the audit log %d times", r.Decision, times[r.Decision])
+		}
+	}
+	for _, id := range g.seen {
+		if times[id] != 1 {
+			t.Errorf("decision %s was seen, and is in the audit log %d times", id, times[id])
+		}
+	}
+	if t.Failed() {
+		t.Logf("log of tagwarden:\n%s", strings.Join(g.log(), "\n"))
+	}
+}
+
+// object reads one line, which must be one JSON object of printable text.
+func object(t *testing.T, what string, line []byte) map[string]any {
+	t.Helper()
+	var o map[string]any
+	if err := json.Unmarshal(line, &o); err != nil || bytes.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		t.Errorf("%s line is not one JSON object of printable text: %q, %v", what, line, err)
+	}
+	return o
+}
+
+// A record is what the tests look at of one line of the audit log.
+type record struct {
+	Decision, Client, Method, Name, Tag, Digest, Verdict, Mode, Reason, Served string
+}
+
+// records reads the audit log.
+func (g *gateway) records(t *testing.T) []record {
+	t.Helper()
+	var all []record
+	for line := range bytes.Lines(g.raw(t)) {
+		object(t, "audit", bytes.TrimSuffix(line, []byte("\n")))
+		var r record
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatalf("audit line %q: %v", line, err)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// raw returns the bytes of the audit log.
+func (g *gateway) raw(t *testing.T) []byte {
+	t.Helper()
+	data, err := os.ReadFile(g.file("audit.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// settled returns the audit log when everything that was decided so far is in it.
+func (w *world) settled(t *testing.T) []record {
+	t.Helper()
+	last := w.expect(t, "403 rule_deny", "/v2/r.example/banned/last/manifests/last").complaint().Detail.Decision
+	var all []record
+	eventually(t, "the audit log has the last decision", func() bool {
+		all = w.records(t)
+		return len(all) > 0 && all[len(all)-1].Decision == last
+	})
+	return all[:len(all)-1]
+}
+
+// metrics returns every time series of the gateway by its name, labels included.
+func (g *gateway) metrics(t *testing.T) map[string]float64 {
+	t.Helper()
+	res, err := g.client.Get("http://" + g.admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	all := make(map[string]float64)
+	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+		if i := strings.LastIndexByte(lines.Text(), ' '); i > 0 && lines.Text()[0] != '#' {
+			if all[lines.Text()[:i]], err = strconv.ParseFloat(lines.Text()[i+1:], 64); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return all
+}
+
+// peak returns the most memory that the process has had, in bytes; 0 where the system does not tell.
+func (g *gateway) peak() int64 {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.cmd.Process.Pid))
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	var kib int64
+	_, _ = fmt.Sscanf(after, "%d kB", &kib)
+	return kib << 10
+}
+
+// eventually looks at what the process does in its own time, until it has done it.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	if !await(done) {
+		t.Fatalf("not within %v: %s", patience, what)
+	}
+}
+
+// await tells whether something is done in time.
+func await(done func() bool) bool {
+	end := time.Now().Add(patience)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		if time.Now().After(end) {
+			return false
+		}
+		<-tick.C
+	}
+	return true
+}
