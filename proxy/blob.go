@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -28,13 +29,20 @@ func (h *Handler) blob(w http.ResponseWriter, r *http.Request, q route.Request) 
 		return denied(d)
 	}
 	size := int64(-1)
+	var small []byte // all of it, where it is small and here
 	var content io.ReadSeekCloser
 	mine, err := h.bring(r.Context(), target.Digest, h.blobOrigin(client(r), d.Name.Repository, target.Digest), func(b *cache.Blob) (err error) {
-		size = b.Size()
+		if size = b.Size(); size > 0 && size <= cache.Small && b.Complete() {
+			small, err = b.Bytes(r.Context(), cache.Small)
+			return err
+		}
 		content, err = open(r, b)
 		return err
 	})
 	switch {
+	case err == nil && small != nil:
+		h.sendSmall(w, r, target.Digest, small)
+		return nil
 	case err == nil:
 		defer content.Close()
 		err = h.send(w, r, target.Digest, size, content)
@@ -96,13 +104,35 @@ func (h *Handler) lost(r *http.Request, d trust.Decision, dgst digest.Digest, er
 		zap.String("reason", string(failure(err))), zap.Error(err))
 }
 
-// send writes the answer. The error is that of content which failed after the answer had begun.
-func (h *Handler) send(w http.ResponseWriter, r *http.Request, d digest.Digest, size int64, content io.ReadSeekCloser) error {
-	head := w.Header()
+// sendSmall writes the answer from memory.
+func (h *Handler) sendSmall(w http.ResponseWriter, r *http.Request, d digest.Digest, content []byte) {
+	describe(w.Header(), d)
+	w.Header()["Accept-Ranges"] = byteRanges
+	for _, name := range conditions {
+		if len(r.Header[name]) > 0 {
+			h.extend(w)
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+			return
+		}
+	}
+	h.write(w, r, http.StatusOK, content)
+}
+
+// conditions are the headers of requests that ask for a part of content, or for it under a condition.
+var conditions = [...]string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"}
+
+// describe sets the headers that every answer with a blob has.
+func describe(head http.Header, d digest.Digest) {
 	head["Docker-Content-Digest"] = []string{d.String()}
 	head["Etag"] = []string{`"` + d.String() + `"`}
 	head["Content-Type"] = binaryType
 	head["Cache-Control"] = immutable
+}
+
+// send writes the answer. The error is that of content which failed after the answer had begun.
+func (h *Handler) send(w http.ResponseWriter, r *http.Request, d digest.Digest, size int64, content io.ReadSeekCloser) error {
+	head := w.Header()
+	describe(head, d)
 	h.extend(w)
 	if file, complete := content.(*os.File); complete {
 		head["Accept-Ranges"] = byteRanges
