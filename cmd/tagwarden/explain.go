@@ -202,10 +202,10 @@ func locate(cfg *config.Config, image string) (repository string, named referenc
 		return repository, named, nil
 	}
 	below, berr := n.Repository(reference.Domain(named), reference.Path(named))
-	if berr != nil && reference.Domain(named) == names.DockerHub {
-		return "", named, err
+	if berr != nil {
+		return "", named, err // of the two the one that names the registry
 	}
-	return below, named, berr
+	return below, named, nil
 }
 
 // notRecorded stands for the id of a decision that only explains.

@@ -22,6 +22,7 @@ var doors = map[string][]string{
 	"config":             {"trust/names"},
 	"e2e/bench":          {"trust/trusttest"},
 	"e2e/attack":         {},
+	"e2e/mutate":         {},
 	"proxy":              {"cache", "proxy/route", "trust", "trust/names"},
 	"proxy/admin":        {"trust"},
 	"proxy/audit":        {},

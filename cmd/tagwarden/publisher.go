@@ -42,7 +42,11 @@ func (o trustOptions) publisherOf(s config.Source) (*publisher, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lockWait)
 	defer cancel()
-	p, err := signing.OpenPublisher(ctx, signing.PublisherOptions{Dir: s.Dir, Passphrase: passphraseIn(s.Publish.PassphraseFile)})
+	root, err := os.ReadFile(s.Root)
+	if err != nil {
+		return nil, fmt.Errorf("publish: %w", err)
+	}
+	p, err := signing.OpenPublisher(ctx, signing.PublisherOptions{Dir: s.Dir, Root: root, Passphrase: passphraseIn(s.Publish.PassphraseFile)})
 	if err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}

@@ -45,6 +45,17 @@ func signWith(s config.Source) string {
 	return "tagwarden trust sign"
 }
 
+// nearRefresh is how old a check of a folder may be, which costs a look at two files.
+const nearRefresh = time.Second
+
+// refreshOf is how old a check of the source may be: what is published into a folder here holds at once.
+func refreshOf(s config.Source) time.Duration {
+	if s.Dir != "" {
+		return min(s.Refresh, nearRefresh)
+	}
+	return s.Refresh
+}
+
 // newSource builds one source, or returns the one of before that is the same.
 func newSource(cfg *config.Config, name string, s config.Source, o trustOptions) (source, error) {
 	built := source{egress: fmt.Sprint(cfg.EgressProxy), cfg: s, print: printOf(sourceFiles(s))}
@@ -63,7 +74,7 @@ func newSource(cfg *config.Config, name string, s config.Source, o trustOptions)
 		}
 	}
 	built.Collections = trust.NewCollections(trust.CollectionsOptions{
-		Source: name, Format: format, Memory: cfg.TrustMemory / int64(len(cfg.Sources)), Refresh: s.Refresh, Observe: o.observe,
+		Source: name, Format: format, Memory: cfg.TrustMemory / int64(len(cfg.Sources)), Refresh: refreshOf(s), Observe: o.observe,
 	})
 	return built, nil
 }

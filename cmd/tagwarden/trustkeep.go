@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -128,7 +129,13 @@ func trustRenewCommand(f *trustFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printResult(c.OutOrStdout(), result, "Successfully renewed "+strings.Join(roles, ", "))
+			if err := printResult(c.OutOrStdout(), result, "Successfully renewed "+strings.Join(append(roles, "snapshot, timestamp"), ", ")); err != nil {
+				return err
+			}
+			if len(result.Notes) > 0 {
+				return errors.New("trust renew: not everything that is due could be renewed: the notes say what is missing")
+			}
+			return nil
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "everything, whether it expires soon or not")

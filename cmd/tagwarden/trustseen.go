@@ -40,6 +40,9 @@ func (s *signFlags) signSeen(c *cobra.Command, cfg *config.Config) error {
 	if bad > 0 {
 		fmt.Fprintf(c.ErrOrStderr(), "tagwarden: %s: %d lines are no decisions and were left out\n", safe(s.audit), bad)
 	}
+	if len(seen) == 0 {
+		return fmt.Errorf("%s: no tag was served according to it: is it the audit log?", safe(s.audit))
+	}
 	plans, err := s.plan(c, cfg, seen)
 	if err != nil {
 		return err

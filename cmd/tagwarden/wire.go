@@ -65,7 +65,7 @@ func newTrust(cfg *config.Config, o trustOptions) (*trustHalf, error) {
 		}
 		t.sources[name] = built
 		policy.Sources[name] = trust.SourcePolicy{
-			Resolver: built, Refresh: s.Refresh, MaxStale: s.MaxStale, Grace: s.Grace, SignWith: signWith(s), Near: s.Dir != "",
+			Resolver: built, Refresh: refreshOf(s), MaxStale: s.MaxStale, Grace: s.Grace, SignWith: signWith(s), Near: s.Dir != "",
 		}
 	}
 	for _, r := range cfg.Rules {

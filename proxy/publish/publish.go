@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -22,23 +21,15 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/tagwarden/tagwarden/trust"
 	"go.uber.org/zap"
-	"golang.org/x/sync/semaphore"
-	"golang.org/x/time/rate"
 )
 
 const (
 	// Prefix begins the paths of published files: /tuf/<source>/<file>.
 	Prefix = "/tuf/"
-	// maxFile is the most bytes of a file, read or written: that of a targets file.
-	maxFile = 16 << 20
-	// maxAtOnce bounds how many files are taken in at a time, in all and from one client.
-	maxAtOnce, maxPerClient = 8, 2
-	// burst files may come from one client at once, and then one in every pause.
-	burst, pause = 32, time.Second
-	// bodyTime is how long a client may take to send a file, or to read one.
-	bodyTime = 60 * time.Second
-	// maxClients is how many clients are remembered.
-	maxClients = 4096
+	// maxFile is the most bytes of a file that is taken in.
+	maxFile = 4 << 20
+	// takeTime is how long a file that has arrived may take: to get a place, and again to be published.
+	takeTime = 60 * time.Second
 	// maxMessage is the most bytes that an answer says about a file.
 	maxMessage = 1024
 )
@@ -48,8 +39,9 @@ var ErrConflict = errors.New("not the next version")
 
 // A Repository is one that is published. It is safe for concurrent use.
 type Repository interface {
-	// Fetch implements trust.Source.
-	Fetch(ctx context.Context, file string, limit int64) ([]byte, error)
+	// Open returns a published file, which the caller reads and closes, and its size in bytes. The error matches
+	// fs.ErrNotExist where there is none.
+	Open(ctx context.Context, file string) (io.ReadCloser, int64, error)
 	// Put takes a newly signed file and publishes it. The error matches ErrConflict for a file that is not of the very next
 	// version, and is a *trust.Refusal for one that is not right; anything else is a fault of the gateway's.
 	Put(ctx context.Context, file string, data []byte) error
@@ -59,20 +51,14 @@ type Repository interface {
 type Handler struct {
 	repositories map[string]Repository
 	log          *zap.Logger
-	inFlight     *semaphore.Weighted
+	all          *share // of what all clients have
 	clients      *lru.Cache[string, *client]
-}
-
-// A client is what is known about one address that publishes.
-type client struct {
-	pace     *rate.Limiter
-	inFlight *semaphore.Weighted
 }
 
 // New returns the handler of the repositories. What is published and what is refused goes to the log.
 func New(repositories map[string]Repository, log *zap.Logger) *Handler {
 	clients, _ := lru.New[string, *client](maxClients) // fails only for a size below one
-	return &Handler{repositories: repositories, log: log, inFlight: semaphore.NewWeighted(maxAtOnce), clients: clients}
+	return &Handler{repositories: repositories, log: log, all: newShare(maxReaders, maxBytes, maxTaken), clients: clients}
 }
 
 // fileForm is what a published file is called: the role's name has every character escaped that a path could not hold.
@@ -97,8 +83,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// get sends a file from where it lies, so that readers who take their time hold no memory.
 func (h *Handler) get(w http.ResponseWriter, r *http.Request, repository Repository, file string) {
-	data, err := repository.Fetch(r.Context(), file, maxFile)
+	leave, ok := enter(h.client(r).readers, h.all.readers, 1)
+	if !ok {
+		busy(w, r, "too many files are being read")
+		return
+	}
+	defer leave()
+	body, size, err := repository.Open(r.Context(), file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		fail(w, r, http.StatusNotFound, "BLOB_UNKNOWN", file+" does not exist")
@@ -108,46 +101,58 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request, repository Reposit
 		fail(w, r, http.StatusServiceUnavailable, "UNAVAILABLE", "the file cannot be read; the gateway's log says why")
 		return
 	}
-	// No deadline for a connection of this kind is no concern.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(bodyTime))
+	defer body.Close()
 	head := w.Header()
 	head.Set("Content-Type", "application/json")
-	head.Set("Content-Length", strconv.Itoa(len(data)))
+	head.Set("Content-Length", strconv.FormatInt(size, 10))
 	head.Set("Cache-Control", "no-cache")
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(data) // only a client that has left fails here
+		send(w, body, size)
 	}
 }
 
 // put takes in a file. PRODUCT: invariant 9, all of it is bounded: size, time, and what one client can have of them.
 func (h *Handler) put(w http.ResponseWriter, r *http.Request, repository Repository, source, file string) {
-	address, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		address = r.RemoteAddr
-	}
-	leave, ok := h.enter(address)
-	if !ok {
-		w.Header().Set("Retry-After", "5")
-		fail(w, r, http.StatusTooManyRequests, "TOOMANYREQUESTS", "too many files are being published: try again in some seconds")
+	c := h.client(r)
+	if !c.pace.Allow() {
+		busy(w, r, "too many files are being published")
 		return
 	}
-	defer leave()
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // as in get
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxFile))
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		fail(w, r, http.StatusRequestEntityTooLarge, "SIZE_INVALID", fmt.Sprintf("%s has more than %d bytes", file, maxFile))
+	b := arrival{own: c.bytes, all: h.all.bytes}
+	defer b.forget()
+	switch err := b.receive(w, r); {
+	case errors.Is(err, errLarge):
+		fail(w, r, http.StatusRequestEntityTooLarge, "SIZE_INVALID", fmt.Sprintf("%s has more than %d bytes: let more signers share the repositories", file, maxFile))
+		return
+	case errors.Is(err, errFull):
+		busy(w, r, "too many files are being published")
 		return
 	case err != nil:
-		fail(w, r, http.StatusBadRequest, "UNSUPPORTED", file+" did not arrive whole")
+		fail(w, r, http.StatusBadRequest, "UNSUPPORTED", fmt.Sprintf("%s did not arrive whole, or slower than %d bytes in %s", file, pieceSize, pieceTime))
 		return
 	}
-	// What has begun is not given up because a client leaves.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), bodyTime)
+	waiting, cancel := context.WithTimeout(r.Context(), takeTime)
 	defer cancel()
-	err = repository.Put(ctx, file, data)
-	fields := []zap.Field{zap.String("source", source), zap.String("file", file), zap.String("client", address)}
+	if !c.taken.TryAcquire(1) {
+		busy(w, r, "too many files are being published")
+		return
+	}
+	defer c.taken.Release(1)
+	// A place is for who has sent a whole file: nobody keeps it by sending slowly.
+	if h.all.taken.Acquire(waiting, 1) != nil {
+		busy(w, r, "too many files are being published")
+		return
+	}
+	defer h.all.taken.Release(1)
+	h.take(w, r, repository, source, file, b.whole())
+}
+
+// take has the repository publish the file. What has begun is not given up because a client leaves.
+func (h *Handler) take(w http.ResponseWriter, r *http.Request, repository Repository, source, file string, data []byte) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), takeTime)
+	defer cancel()
+	err := repository.Put(ctx, file, data)
+	fields := []zap.Field{zap.String("source", source), zap.String("file", file), zap.String("client", hostOf(r))}
 	var refusal *trust.Refusal
 	switch {
 	case err == nil:
@@ -164,23 +169,10 @@ func (h *Handler) put(w http.ResponseWriter, r *http.Request, repository Reposit
 	}
 }
 
-// enter takes a client's place among those that publish, and returns how to leave it.
-func (h *Handler) enter(address string) (leave func(), ok bool) {
-	c, known := h.clients.Get(address)
-	if !known {
-		c = &client{rate.NewLimiter(rate.Every(pause), burst), semaphore.NewWeighted(maxPerClient)}
-		if first, raced, _ := h.clients.PeekOrAdd(address, c); raced {
-			c = first
-		}
-	}
-	if !c.inFlight.TryAcquire(1) {
-		return nil, false
-	}
-	if !c.pace.Allow() || !h.inFlight.TryAcquire(1) {
-		c.inFlight.Release(1)
-		return nil, false
-	}
-	return func() { h.inFlight.Release(1); c.inFlight.Release(1) }, true
+// busy answers a client who has, or where all have, as much as they can have at a time.
+func busy(w http.ResponseWriter, r *http.Request, why string) {
+	w.Header().Set("Retry-After", "5")
+	fail(w, r, http.StatusTooManyRequests, "TOOMANYREQUESTS", why+": try again in some seconds")
 }
 
 // fail answers as the registry API does, so that a program has one form of error to read.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/tagwarden/tagwarden/trust"
@@ -46,22 +47,27 @@ func openFolder(dir string) (*folder, error) {
 	return &folder{metadata: dir, private: filepath.Join(filepath.Dir(dir), onlineDir), source: remote.Dir(dir)}, nil
 }
 
-// oldestRoot returns the root file with the lowest version.
+// maxChain is how many of the newest roots in a folder count: a reader who begins at the first of them reaches the last
+// within the bound on how many roots are walked.
+const maxChain = 256
+
+// oldestRoot returns the root file with the lowest version, of the newest 256.
 func (f *folder) oldestRoot() ([]byte, error) {
 	entries, err := os.ReadDir(f.metadata)
 	if err != nil {
 		return nil, err
 	}
-	oldest, name := int64(0), ""
+	var versions []int64
 	for _, e := range entries {
-		if role, version, ok := parseName(e.Name()); ok && role == metadata.ROOT && (name == "" || version < oldest) {
-			oldest, name = version, e.Name()
+		if role, version, ok := parseName(e.Name()); ok && role == metadata.ROOT {
+			versions = append(versions, version)
 		}
 	}
-	if name == "" {
+	if len(versions) == 0 {
 		return nil, fmt.Errorf("%s: it has no root file", f.metadata)
 	}
-	return read(filepath.Join(f.metadata, name), maxRoot)
+	slices.Sort(versions)
+	return read(filepath.Join(f.metadata, fileName(metadata.ROOT, versions[max(len(versions)-maxChain, 0)])), maxRoot)
 }
 
 // online returns the keychain of the publisher's keys, whose passphrases are asked for as those of keys are.

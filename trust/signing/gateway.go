@@ -23,7 +23,7 @@ func (b *batch) steps() []file {
 		switch {
 		case role == metadata.TARGETS:
 			top = append(top, f)
-		case b.base.lets(role, b.targets[role]):
+		case b.base.lets(role, b):
 			before = append(before, f)
 		default:
 			after = append(after, f)
@@ -33,20 +33,4 @@ func (b *batch) steps() []file {
 		top = append(top, file{fileName(metadata.ROOT, b.root.Signed.Version), b.newRoot})
 	}
 	return slices.Concat(before, top, after)
-}
-
-// lets tells whether a delegated role's file verifies for every role that delegates to it, and one does.
-func (v *View) lets(role string, t *targetsFile) bool {
-	found := false
-	for _, by := range v.targets {
-		for _, d := range delegated(by) {
-			if d.Name != role {
-				continue
-			}
-			if found = verifies(by, role, t); !found {
-				return false
-			}
-		}
-	}
-	return found
 }

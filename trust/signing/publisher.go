@@ -5,31 +5,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
-	"github.com/tagwarden/tagwarden/trust"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+	"golang.org/x/sync/semaphore"
 )
 
 // ErrConflict is returned by Publisher.Put when the version is not the next one: somebody else was first.
 var ErrConflict = errors.New("not the next version")
 
-// Limits on what signers may publish, in bytes: what a gateway reads.
+// Limits in bytes: on what a gateway reads, and on a role's file that somebody sends, which is less because go-tuf takes
+// some fifty times its size in memory.
 const (
 	maxRoot      = 512 << 10
 	maxTimestamp = 64 << 10
-	maxTargets   = 16 << 20
+	maxPublished = 16 << 20
+	maxPut       = 4 << 20
 )
 
 // PublisherOptions are what a Publisher needs.
 type PublisherOptions struct {
 	// Dir is the folder that is published, or the one that holds it as "metadata".
 	Dir string
-	// Root is the pinned root; nil: the oldest one in the folder.
+	// Root is the pinned root file, which must be of one chain with the oldest one in the folder; nil: the oldest one in the
+	// folder is trusted.
 	Root []byte
 	// Passphrase opens the keys of the roles "snapshot" and "timestamp", which lie in the sibling folder "online". It is
 	// asked again for keys that come later.
@@ -48,8 +53,9 @@ type Publisher struct {
 	now    func() time.Time
 	alone  *os.File
 
-	mu   sync.Mutex // one change at a time, so that they queue here and not for the lock
-	last *View      // as it was read last
+	reading *semaphore.Weighted // one file that was sent is held in go-tuf's form at a time
+	mu      sync.Mutex          // one change at a time, so that they queue here and not for the lock
+	last    *View               // as it was read last
 }
 
 // OpenPublisher takes the publisher's lock, for which it waits until ctx ends, reads and verifies the repository, and
@@ -64,7 +70,7 @@ func openPublisher(ctx context.Context, o PublisherOptions, like *Keychain) (*Pu
 	if err != nil {
 		return nil, err
 	}
-	p := &Publisher{folder: f, root: o.Root, keys: like.at(f.private, o.Passphrase), now: clock(o.Now)}
+	p := &Publisher{folder: f, root: o.Root, keys: like.at(f.private, o.Passphrase), now: clock(o.Now), reading: semaphore.NewWeighted(1)}
 	if p.root == nil {
 		if p.root, err = f.oldestRoot(); err != nil {
 			return nil, err
@@ -86,6 +92,9 @@ func (p *Publisher) unlock(ctx context.Context) error {
 	defer p.mu.Unlock()
 	v, err := p.read(ctx)
 	if err != nil {
+		return err
+	}
+	if err := p.chained(ctx, v); err != nil {
 		return err
 	}
 	for _, role := range []string{metadata.SNAPSHOT, metadata.TIMESTAMP} {
@@ -120,12 +129,63 @@ func (p *Publisher) read(ctx context.Context) (*View, error) {
 // Close gives the lock back.
 func (p *Publisher) Close() error { return p.alone.Close() }
 
-// Fetch implements trust.Source over the published files, and over nothing else in the folder.
-func (p *Publisher) Fetch(ctx context.Context, file string, limit int64) ([]byte, error) {
-	if _, _, ok := parseName(file); !ok && file != timestampName {
-		return nil, fmt.Errorf("%.80q: %w", file, fs.ErrNotExist)
+// chained tells whether the folder's oldest root and the pinned one are of one chain, so that whoever begins at either ends
+// at the same: the pinned one leads to it, or it to the pinned one.
+func (p *Publisher) chained(ctx context.Context, v *View) error {
+	oldest, err := p.folder.oldestRoot()
+	if err != nil || contains(v, oldest) {
+		return err
 	}
-	return p.folder.source.Fetch(ctx, file, limit)
+	from, err := load(ctx, p.folder.source, oldest, p.now())
+	if err == nil && contains(from, p.root) {
+		return nil
+	}
+	return errors.Join(fmt.Errorf("%s: its oldest root and the pinned root file are of different repositories", p.folder.metadata), err)
+}
+
+// contains tells whether the root file says what one of those says that the view was verified by.
+func contains(v *View, file []byte) bool {
+	want, err := unfold(file)
+	if err != nil {
+		return false
+	}
+	for name, raw := range v.raw {
+		role, _, _ := parseName(name)
+		if role != metadata.ROOT {
+			continue
+		}
+		if got, err := unfold(raw); err == nil && bytes.Equal(canonical(nil, got.signed), canonical(nil, want.signed)) {
+			return true
+		}
+	}
+	return false
+}
+
+// Open returns one of the published files, and nothing else in the folder, to be read and closed by the caller; and its size
+// in bytes, at most 16 MiB. What was opened stays as it is. The error matches fs.ErrNotExist where there is no such file.
+func (p *Publisher) Open(ctx context.Context, file string) (io.ReadCloser, int64, error) {
+	if _, _, ok := parseName(file); !ok && file != timestampName {
+		return nil, 0, fmt.Errorf("%.80q: %w", file, fs.ErrNotExist)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, 0, err
+	}
+	// PRODUCT: invariant 9, opening a pipe must not wait for who writes it.
+	f, err := os.OpenFile(filepath.Join(p.folder.metadata, file), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ENAMETOOLONG) {
+		return nil, 0, fmt.Errorf("%.80q: %w", file, fs.ErrNotExist)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxPublished) {
+		err = fmt.Errorf("%s is not a regular file of at most %d bytes", f.Name(), maxPublished)
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, info.Size(), nil
 }
 
 // Renew issues snapshot and timestamp anew if less than a third of their validity is left. It returns when it is due next.
@@ -134,9 +194,7 @@ func (p *Publisher) Renew(ctx context.Context) (due time.Time, err error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	v, err := p.read(ctx)
+	v, err := p.published(ctx)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -170,56 +228,4 @@ func (p *Publisher) publish(ctx context.Context, make func(*View) (*batch, error
 		return err
 	}
 	return p.folder.put(files)
-}
-
-// Put publishes a role file, "5.alice.json", that is signed by its delegator's keys, is the next version, has not expired,
-// and holds nothing that a gateway would refuse; and a snapshot and timestamp with it. The signatures are the
-// authorisation: whoever sends it is not asked for more. Putting again what is published already succeeds.
-//
-// The error is ErrConflict if it is not the next version, a *trust.Refusal with MetadataInvalid, MetadataExpired,
-// ThresholdNotMet or RootMismatch if it may never be published, and anything else if it could not be now.
-func (p *Publisher) Put(ctx context.Context, file string, data []byte) error {
-	role, version, ok := parseName(file)
-	if !ok || role == metadata.SNAPSHOT || role == metadata.TIMESTAMP {
-		return refuse(trust.MetadataInvalid, "%.80q is not the name of a role's file that signers publish", file)
-	}
-	limit := maxTargets
-	if role == metadata.ROOT {
-		limit = maxRoot
-	}
-	if len(data) > limit {
-		return refuse(trust.MetadataInvalid, "%s is larger than %d bytes", file, limit)
-	}
-	err := p.publish(ctx, func(v *View) (*batch, error) {
-		// TUF: 5.3.5, exactly the next version, or two people who sign at once undo each other.
-		switch at := v.version(role); {
-		case version == at && bytes.Equal(v.raw[file], data):
-			return nil, nil
-		case version != at+1:
-			return nil, fmt.Errorf("%s: version %d is published: %w", file, at, ErrConflict)
-		}
-		if role == metadata.ROOT {
-			return admitRoot(v, version, data, p.now())
-		}
-		return admit(v, role, version, data, p.now())
-	})
-	if errors.Is(err, ErrNoKey) {
-		return &trust.Refusal{Reason: trust.MetadataInvalid, Text: file + " asks for keys that the publisher does not have", Err: err}
-	}
-	return err
-}
-
-// version returns which version of a role is published.
-func (v *View) version(role string) int64 {
-	if role == metadata.ROOT {
-		return v.root.Signed.Version
-	}
-	if m := v.listed(role); m != nil {
-		return m.Version
-	}
-	return 0
-}
-
-func refuse(reason trust.Reason, format string, a ...any) error {
-	return &trust.Refusal{Reason: reason, Text: fmt.Sprintf(format, a...)}
 }

@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +42,7 @@ func gateway(t testing.TB, p *Publisher) remote.HTTP {
 				err = p.Put(r.Context(), file, data)
 			}
 		} else {
-			data, err = p.Fetch(r.Context(), file, maxTargets)
+			data, err = fetch(p, file)
 		}
 		var refusal *trust.Refusal
 		switch {
@@ -62,6 +63,20 @@ func gateway(t testing.TB, p *Publisher) remote.HTTP {
 	base, err := url.Parse(server.URL + "/tuf/site/")
 	must(t, err)
 	return remote.HTTP{Base: base, Client: server.Client()}
+}
+
+// fetch reads a published file.
+func fetch(p *Publisher, file string) ([]byte, error) {
+	f, size, err := p.Open(context.Background(), file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(f)
+	if int64(len(data)) != size {
+		err = fmt.Errorf("%s has %d bytes, not %d", file, len(data), size)
+	}
+	return data, err
 }
 
 // at opens the repository at a gateway.
@@ -161,16 +176,96 @@ func TestPublisherOpens(t *testing.T) {
 	}
 }
 
-// TestFetch: the published files, and nothing else.
-func TestFetch(t *testing.T) {
+// TestOpen: the published files, and nothing else; what was opened stays as it is.
+func TestOpen(t *testing.T) {
 	s := newSite(t, InitOptions{})
 	p := s.publisher(t)
+	must(t, os.Mkdir(filepath.Join(s.dir, metadataDir, "7.folder.json"), 0o700))
 	for name, ok := range map[string]bool{
 		"timestamp.json": true, "1.root.json": true, "1.targets.json": true, "2.root.json": false, "../online/lock": false, ".tmp-1": false, "root.json": false, "": false,
+		"1." + strings.Repeat("a", 250) + ".json": false,
 	} {
-		_, err := p.Fetch(context.Background(), name, maxTargets)
+		_, err := fetch(p, name)
 		if (err == nil) != ok || err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%q: %v", name, err)
 		}
+	}
+	if _, err := fetch(p, "7.folder.json"); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a folder: %v", err)
+	}
+	must(t, os.WriteFile(filepath.Join(s.dir, metadataDir, "8.big.json"), nil, 0o600))
+	must(t, os.Truncate(filepath.Join(s.dir, metadataDir, "8.big.json"), maxPublished+1))
+	if _, err := fetch(p, "8.big.json"); err == nil || !strings.Contains(err.Error(), "at most 16777216 bytes") {
+		t.Errorf("too large: %v", err)
+	}
+	f, _, err := p.Open(context.Background(), timestampName)
+	must(t, err)
+	defer f.Close()
+	before, err := fetch(p, timestampName)
+	must(t, err)
+	s.change(signs("", entry("a.b/c", "d", "e")))
+	if data, err := io.ReadAll(f); err != nil || string(data) != string(before) {
+		t.Errorf("what was opened before a change: %v", err)
+	}
+}
+
+// TestPinnedRoot: the folder must be of one chain with the root that is pinned, from whichever of them one begins.
+func TestPinnedRoot(t *testing.T) {
+	s, other := newSite(t, InitOptions{}), newSite(t, InitOptions{})
+	rotate := func(e *Edit) error { return e.Rotate("root") }
+	s.change(rotate)
+	fork := *s
+	fork.dir = t.TempDir()
+	must(t, os.CopyFS(fork.dir, os.DirFS(s.dir)))
+	s.change(rotate)
+	fork.change(rotate)
+	forked, err := os.ReadFile(filepath.Join(fork.dir, metadataDir, "3.root.json"))
+	must(t, err)
+	file := func(name string) string { return filepath.Join(s.dir, metadataDir, name) }
+	first, err := os.ReadFile(file("1.root.json"))
+	must(t, err)
+	second, err := os.ReadFile(file("2.root.json"))
+	must(t, err)
+	open := func(root []byte) error {
+		p, err := openPublisher(context.Background(), PublisherOptions{Dir: s.dir, Root: root, Passphrase: passphrase, Now: s.clock}, s.keys)
+		if err == nil {
+			must(t, p.Close())
+		}
+		return err
+	}
+	for name, c := range map[string]struct {
+		root   []byte
+		change func() error
+		want   string
+	}{
+		"the oldest":        {first, nil, ""},
+		"in other lines":    {bytes.ReplaceAll(first, []byte(`,"`), []byte(",\n\"")), nil, ""},
+		"a fork":            {forked, nil, "different repositories"},
+		"a later one":       {second, nil, ""},
+		"another's":         {other.root(), nil, "root_mismatch"},
+		"older than all":    {first, func() error { return os.Remove(file("1.root.json")) }, ""},
+		"oldest is foreign": {second, func() error { return os.WriteFile(file("1.root.json"), other.root(), 0o600) }, "different repositories"},
+		"same version":      {first, func() error { return os.WriteFile(file("1.root.json"), other.root(), 0o600) }, "different repositories"},
+	} {
+		if c.change != nil {
+			must(t, c.change())
+		}
+		err := open(c.root)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || trust.ReasonOf(err) != trust.Reason(c.want) && !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v; want %q", name, err, c.want)
+		}
+		must(t, os.WriteFile(file("1.root.json"), first, 0o600))
+	}
+}
+
+// TestLongChain: of more roots than a reader walks, the newest count.
+func TestLongChain(t *testing.T) {
+	dir := t.TempDir()
+	f := folder{metadata: dir}
+	for i := range maxChain + 2 {
+		must(t, os.WriteFile(filepath.Join(dir, fileName("root", int64(i+1))), fmt.Append(nil, i+1), 0o600))
+	}
+	if data, err := f.oldestRoot(); err != nil || string(data) != "3" {
+		t.Errorf("begins at root %s: %v", data, err)
 	}
 }

@@ -34,9 +34,9 @@ func sets() []row {
 			want: "denied metadata_rollback", tuf: "refused metadata_rollback", cold: "other", tufCold: "denied metadata_invalid"},
 	}
 	all = append(all, each("is the one before", verb((*Repository).Mix), refused("metadata_invalid"), "snapshot", "targets")...)
-	all = append(all, each("is the one before", verb((*Repository).Mix), spoils("metadata_invalid"), "releases")...)
+	all = append(all, each("is the one before", verb((*Repository).Mix), lost("metadata_invalid"), "releases")...)
 	all = append(all, each("is not published yet", verb((*Repository).Interrupt), refused("source_unreachable"), "snapshot", "targets")...)
-	return append(all, each("is not published yet", verb((*Repository).Interrupt), spoils("source_unreachable"), "releases")...)
+	return append(all, each("is not published yet", verb((*Repository).Interrupt), lost("source_unreachable"), "releases")...)
 }
 
 // rotate replaces the root key n times.

@@ -56,6 +56,10 @@ func denied(reason string) row  { return row{want: "denied " + reason} }
 // those of many teams; a Notary repository is one image's, and is refused whole.
 func spoils(reason string) row { return row{want: "refused " + reason, tuf: "denied " + reason} }
 
+// lost is for a delegated role's file that the source has lost, or gives another for: nobody signed that. Whoever has seen
+// the role keeps what it has; who has not knows that the names it speaks for are refused.
+func lost(reason string) row { return row{want: "refused " + reason, tufCold: "denied " + reason} }
+
 // table returns all attacks.
 func table() []row {
 	timeless := slices.Concat(signatures(), documents(), contents())
@@ -184,7 +188,7 @@ func servers() []row {
 		{name: "source goes down", attack: func(s Subject) { s.Fail(errors.New("connection refused")) }, want: "refused source_unreachable"},
 	}
 	all = append(all, each("without end", verb((*Repository).Flood), refused("metadata_invalid"), "root", "timestamp", "snapshot", "targets")...)
-	all = append(all, each("without end", verb((*Repository).Flood), spoils("metadata_invalid"), "releases")...)
+	all = append(all, each("without end", verb((*Repository).Flood), lost("metadata_invalid"), "releases")...)
 	stall := func(s Subject, role *Role) { s.Stall(role, s.stop) }
 	return append(all, each("never sent", stall, refused("source_unreachable"), "root", "timestamp", "snapshot", "targets", "releases")...)
 }

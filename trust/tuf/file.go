@@ -13,6 +13,10 @@ import (
 )
 
 // Limits on what a source may send. The sizes are in bytes.
+//
+// One file of targets takes some thirty times its size in memory while the library reads and verifies it: at the peak
+// 450 MiB were measured for 75,000 names in 15 MiB, 190 for 30,000 in 6, and 50 for 7,500 in 1.5. Such files are read one
+// after the other, by all updates, and what the library made of one is let go of before the next.
 const (
 	maxRoot      = 512 << 10
 	maxTimestamp = 64 << 10

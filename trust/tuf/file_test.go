@@ -212,7 +212,7 @@ func FuzzFile(f *testing.F) {
 		if !bytes.Contains(raw, []byte("_type")) && !bytes.Contains(raw, []byte(`\u`)) {
 			t.Errorf("%q is a targets file", raw)
 		}
-		r.covering("r.example/app:1")
+		r.covering("r.example/app:1", new(int64))
 		for _, path := range r.paths {
 			if said := r.find(path); len(said) != 1 || said[0].Target.Size < 1 && r.spoilt[path] == nil {
 				t.Errorf("%q says %v of %q", raw, said, path)

@@ -20,7 +20,7 @@ const (
 )
 
 // load gives roles their files: those in hand if they are what the snapshot names, else the source's. An error means that
-// the source could not be asked; what is wrong with a file is the role's own refusal.
+// the source could not be asked, or has lost what it had; what is wrong with a file is the role's own refusal.
 func (u *update) load(ctx context.Context, nodes []*node) error {
 	files := make([][]byte, len(nodes))
 	group, fetching := errgroup.WithContext(ctx)
@@ -34,7 +34,7 @@ func (u *update) load(ctx context.Context, nodes []*node) error {
 			n.refuse(&trust.Refusal{Reason: kept.Reason, Text: kept.Text}, kept.Final)
 		case info == nil:
 			n.refuse(invalid(metadata.SNAPSHOT, fmt.Errorf("v%d does not list %.80q, to which a role delegates", u.next.snapshot.md.Signed.Version, n.name)), true)
-		case was != nil && same(n, was, info):
+		case was != nil && u.same(n, was, info):
 			n.role = was
 		default:
 			group.Go(func() (err error) {
@@ -53,14 +53,35 @@ func (u *update) load(ctx context.Context, nodes []*node) error {
 		if err := u.read(ctx, n, files[i]); err != nil {
 			return err
 		}
+		files[i] = nil
+	}
+	return u.regress(nodes)
+}
+
+// regress returns an error where a role that serves would lose its file to what nobody signed: the source lacks the file
+// that the snapshot names, or gives another.
+//
+// PRODUCT: section 8, new data that is malformed is not taken; the earlier stands.
+func (u *update) regress(nodes []*node) error {
+	if !u.held {
+		return nil
+	}
+	for _, n := range nodes {
+		if was := u.base.nodes[n.name]; n.refusal != nil && !n.final && was != nil && was.open {
+			return n.refusal
+		}
 	}
 	return nil
 }
 
 // same tells whether the role's file in hand is the one that the snapshot names. Without a hash that is one of the version
 // that is signed as it must be now: it may have been signed anew for other keys.
-func same(n *node, was *role, info *metadata.MetaFiles) bool {
-	return was.version == info.Version && info.VerifyLengthHashes([]byte(was.raw)) == nil && (len(info.Hashes) > 0 || was.verified(n.by))
+func (u *update) same(n *node, was *role, info *metadata.MetaFiles) bool {
+	if was.version != info.Version || info.VerifyLengthHashes([]byte(was.raw)) != nil {
+		return false
+	}
+	v, ok := u.base.verdict(was, n.by.sum())
+	return len(info.Hashes) > 0 || ok && v.err == nil
 }
 
 // roleFile fetches a role's file. It returns none, and notes why, where the source has not what the snapshot names.
@@ -124,6 +145,11 @@ func (u *update) read(ctx context.Context, n *node, raw []byte) error {
 		n.refuse(ended(n.name, r.version, r.expires), true)
 	default:
 		n.role = r
+		if len(raw) > light && !u.whole {
+			// What the library read of it takes many times its size, and is let go of before the next such file is read.
+			u.verify(n.from, n, n.by)
+			r.md = nil
+		}
 	}
 	return nil
 }

@@ -22,12 +22,14 @@ const (
 	maxManifest = 4 << 20
 	// maxMediaType is the most bytes that a signed media type may have.
 	maxMediaType = 255
-	// maxVerdicts bounds how many delegators a role's file is verified for.
-	maxVerdicts = 32
+	// maxPatterns bounds the paths that one file gives away, and those that one signer's files give away together. A path that
+	// begins with a wildcard counts as looseWeight, since every name has to be tried by it.
+	maxPatterns = 4096
+	looseWeight = 4
 )
 
-// A role is one file of targets or of a delegated role, in a form that takes little memory. All but what an update needs,
-// its last two fields, is immutable once the update returns it.
+// A role is one file of targets or of a delegated role, in a form that takes little memory. All but its last field, which
+// only an update needs, is immutable once the update returns it.
 type role struct {
 	name    string
 	raw     string // the file
@@ -44,24 +46,19 @@ type role struct {
 	keys        map[string]*metadata.Key
 	bins        *metadata.SuccinctRoles
 	index       index
+	// weight is what its paths count against maxPatterns.
+	weight int
 
-	verdicts map[[sha256.Size]byte]verdict
-	md       *metadata.Metadata[metadata.TargetsType]
-}
-
-// A verdict is what came of verifying a file by one authority.
-type verdict struct {
-	keys []string
-	err  error
+	md *metadata.Metadata[metadata.TargetsType]
 }
 
 // newRole reads a targets file without believing it.
 func newRole(name string, raw []byte) (*role, error) {
-	r := &role{name: name, raw: string(raw), verdicts: make(map[[sha256.Size]byte]verdict)}
-	md, err := r.parsed()
+	md, err := parse[metadata.TargetsType](name, raw)
 	if err != nil {
 		return nil, err
 	}
+	r := &role{name: name, raw: string(raw), md: md}
 	r.version, r.expires = md.Signed.Version, md.Signed.Expires.UTC()
 	if err := positive(name, r.version); err != nil {
 		return nil, err
@@ -107,7 +104,7 @@ func (r *role) read(entries map[string]*metadata.TargetFiles) {
 		}
 		target.MediaType = types[target.MediaType]
 		digests.WriteString(string(target.Digest))
-		r.claims[i] = trust.Claim{Target: target, Role: r.name, Signer: r.name, Released: true, Expires: r.expires}
+		r.claims[i] = trust.Claim{Target: target, Role: r.name, Released: true, Expires: r.expires}
 	}
 	all := digests.String()
 	for i := range r.claims {
@@ -118,10 +115,14 @@ func (r *role) read(entries map[string]*metadata.TargetFiles) {
 }
 
 // share replaces sorted strings by the parts of text that are the same, as far as they stand there in their order and in
-// quotes.
+// quotes. One that is written with escapes stays what it is: the text has other bytes for it.
 func share(sorted []string, text string) {
 	for i, s := range sorted {
-		at := strings.Index(text, strconv.Quote(s))
+		quoted := strconv.Quote(s)
+		if len(quoted) != len(s)+len(`""`) {
+			continue
+		}
+		at := strings.Index(text, quoted)
 		if at < 0 {
 			return
 		}
@@ -188,14 +189,21 @@ func (r *role) delegate(d *metadata.Delegations) error {
 	if len(d.Roles) > maxEdges {
 		return fmt.Errorf("delegates to more than %d roles", maxEdges)
 	}
+	// PRODUCT: invariant 9, each path is tried for names that others choose.
+	for _, d := range d.Roles {
+		if r.weight += weight(d); r.weight > maxPatterns {
+			return fmt.Errorf("delegates by more than %d paths, where one that begins with a wildcard counts as %d", maxPatterns, looseWeight)
+		}
+	}
 	r.index = newIndex(d.Roles)
 	return nil
 }
 
-// covering returns the delegations, by their number, that are for the target, in order.
-func (r *role) covering(target string) []int {
+// covering returns the delegations, by their number, that are for the target, in order. It adds to work how many paths it
+// tried.
+func (r *role) covering(target string, work *int64) []int {
 	if r.bins == nil {
-		return r.index.covering(target)
+		return r.index.covering(target, work)
 	}
 	// The name of a bin ends in its number.
 	name := r.bins.GetRolesForTarget(target)[0].Name
@@ -211,31 +219,9 @@ func (r *role) authority(i int) authority {
 	return authority{r.keys, r.delegations[i].KeyIDs, r.delegations[i].Threshold}
 }
 
-// verified tells whether the file is known to be signed as the authority asks.
-func (r *role) verified(a authority) bool {
-	v, ok := r.verdicts[a.sum()]
-	return ok && v.err == nil
-}
-
-// verify checks the file by an authority. What one authority made of it is not asked again.
-func (r *role) verify(a authority) ([]string, error) {
-	sum := a.sum()
-	if v, ok := r.verdicts[sum]; ok {
-		return v.keys, v.err
+// sign notes who signed the file, on most ways to it: claims of which that is true are shared.
+func (r *role) sign(signer string, keys []string) {
+	for i := range r.claims {
+		r.claims[i].Signer, r.claims[i].Keys = signer, keys
 	}
-	if len(r.verdicts) >= maxVerdicts {
-		return nil, invalid(r.name, fmt.Errorf("delegated under more than %d different sets of keys", maxVerdicts))
-	}
-	md, err := r.parsed()
-	if err != nil {
-		return nil, err
-	}
-	var v verdict
-	v.keys, v.err = a.verify(r.name, r.version, md, md.Signatures)
-	if r.verdicts[sum] = v; v.err == nil && len(r.verdicts) == 1 {
-		for i := range r.claims {
-			r.claims[i].Keys = v.keys
-		}
-	}
-	return v.keys, v.err
 }

@@ -3,6 +3,7 @@ package tuf
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,6 +19,9 @@ const (
 	maxEdges = 4096 // delegations in one repository
 	maxDepth = 32   // delegations from targets to a role, on the shortest way
 	maxBits  = 10   // of succinct_roles
+	// maxVerdicts bounds by how many sets of keys the delegations of one signer have one role's file verified. Each signer
+	// has a count of its own, and each update begins anew, so that none can use up another's.
+	maxVerdicts = 8
 	// maxName is the most bytes of a role's name: what it is published under must be a file name.
 	maxName = 160
 )
@@ -37,11 +41,11 @@ func (u *update) roles(ctx context.Context) error {
 	if err := u.current(top.name, top.role.version, top.role.expires); err != nil {
 		return err
 	}
-	e := u.edge(top, top.by)
+	e := u.edge(nil, top, top.by)
 	if e.refusal != nil {
 		return e.refusal
 	}
-	for level, depth := u.open(nil, e), 1; len(level) > 0; depth++ {
+	for level, depth := u.open(nil, nil, e), 1; len(level) > 0; depth++ {
 		if err := u.load(ctx, u.extend(level, depth)); err != nil {
 			return err
 		}
@@ -53,7 +57,7 @@ func (u *update) roles(ctx context.Context) error {
 					return unreachable("roles", err)
 				}
 				u.judge(n, i)
-				next = u.open(next, n.edges[i])
+				next = u.open(next, n, n.edges[i])
 			}
 		}
 		level = next
@@ -82,11 +86,12 @@ func (u *update) sign() error {
 }
 
 // open adds the role at the end of a delegation that verified to those whose own delegations count, once.
-func (u *update) open(level []*node, e edge) []*node {
+func (u *update) open(level []*node, from *node, e edge) []*node {
 	if e.refusal != nil || e.to.open {
 		return level
 	}
-	e.to.open, e.to.keys, e.to.place = true, e.keys, len(u.next.order)
+	e.to.way = wayTo(from, e.to)
+	e.to.open, e.to.keys, e.to.up, e.to.place = true, e.keys, from, len(u.next.order)
 	u.next.order = append(u.next.order, e.to)
 	return append(level, e.to)
 }
@@ -97,6 +102,12 @@ func (u *update) open(level []*node, e edge) []*node {
 func (u *update) extend(level []*node, depth int) []*node {
 	var fresh []*node
 	for _, n := range level {
+		if s := n.signer(); s != nil {
+			if s.weight += n.role.weight; s.weight > maxPatterns {
+				n.cut = invalid(n.name, fmt.Errorf("with it, %s delegates by more than %d paths, where one that begins with a wildcard counts as %d", label(s.name), maxPatterns, looseWeight))
+				continue
+			}
+		}
 		n.edges = make([]edge, len(n.role.delegations))
 		for i, d := range n.role.delegations {
 			e := &n.edges[i]
@@ -104,7 +115,7 @@ func (u *update) extend(level []*node, depth int) []*node {
 			e.to = u.next.nodes[d.Name]
 			known := e.to != nil
 			if !known {
-				e.to = &node{name: d.Name, by: n.role.authority(i)}
+				e.to = &node{name: d.Name, by: n.role.authority(i), from: n}
 			}
 			switch {
 			case u.edges+i >= maxEdges || !known && (depth > maxDepth || len(u.next.nodes) >= maxRoles):
@@ -138,25 +149,58 @@ func (u *update) judge(from *node, i int) {
 	case len(d.PathHashPrefixes) > 0:
 		e.refusal = invalid(from.name, fmt.Errorf("delegates to %.80q by path_hash_prefixes, which are not supported", d.Name))
 	default:
-		*e = u.edge(e.to, from.role.authority(i))
+		*e = u.edge(from, e.to, from.role.authority(i))
 		e.terminating = d.Terminating
 	}
 }
 
-// edge verifies the role's file by an authority.
-func (u *update) edge(to *node, by authority) edge {
+// edge verifies the role's file by the authority that a delegation of from gives it.
+func (u *update) edge(from, to *node, by authority) edge {
 	e := edge{to: to, refusal: to.refusal}
 	if e.refusal != nil {
 		return e
 	}
-	var err error
-	if e.keys, err = to.role.verify(by); err == nil {
-		err = u.once(to, by)
+	v := u.verify(from, to, by)
+	if v.err == nil {
+		v.err = u.once(to, by)
 	}
-	if err != nil {
-		e.refusal = refusal(to.name, err)
+	if e.keys = v.keys; v.err != nil {
+		e.refusal = refusal(to.name, v.err)
 	}
 	return e
+}
+
+// verify checks a role's file by an authority, for a delegation of from. What one authority made of it is not asked again,
+// nor what it made of it in the set before.
+func (u *update) verify(from, n *node, by authority) verdict {
+	sum := by.sum()
+	if v, ok := n.verdicts[sum]; ok {
+		return v
+	}
+	if n.verdicts == nil {
+		n.verdicts, n.asked = make(map[[sha256.Size]byte]verdict), make(map[*node]int)
+	}
+	var signer *node
+	if from != nil {
+		signer = from.signer()
+	}
+	// PRODUCT: invariant 9, a file may be large, and be verified by many sets of keys.
+	if n.asked[signer]++; n.asked[signer] > maxVerdicts {
+		return verdict{err: invalid(n.name, fmt.Errorf("delegated by one signer under more than %d different sets of keys", maxVerdicts))}
+	}
+	v, known := u.base.verdict(n.role, sum)
+	if !known {
+		md, err := n.role.parsed()
+		if err != nil {
+			return verdict{err: err}
+		}
+		v.keys, v.err = by.verify(n.name, n.role.version, md, md.Signatures)
+		if v.err == nil && len(n.verdicts) == 0 && u.base.file(n.name) != n.role {
+			n.role.sign(wayTo(from, n), v.keys)
+		}
+	}
+	n.verdicts[sum] = v
+	return v
 }
 
 // once checks that nobody signed two files of one version for the role, as long as the same keys may sign for it.
@@ -166,12 +210,12 @@ func (u *update) once(n *node, by authority) error {
 		return nil
 	}
 	defer func() { was.md = nil }()
-	if _, err := was.verify(by); err != nil {
-		return nil
-	}
 	before, err := was.parsed()
 	if err != nil {
 		return err
+	}
+	if _, err := by.verify(was.name, was.version, before, before.Signatures); err != nil {
+		return nil
 	}
 	now, err := n.role.parsed()
 	if err != nil {

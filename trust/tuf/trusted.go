@@ -1,10 +1,10 @@
 package tuf
 
 import (
+	"crypto/sha256"
 	"errors"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/tagwarden/tagwarden/trust"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -22,6 +22,8 @@ type trusted struct {
 	top   *node
 	order []*node
 	nodes map[string]*node
+	// entries is what all roles together say of every name that any of them speaks of.
+	entries map[string]trust.Entry
 }
 
 // A signed is a file and what the library read in it.
@@ -37,13 +39,43 @@ type node struct {
 	// refusal is why there is no file. Final tells that asking the source again would not help.
 	refusal *trust.Refusal
 	final   bool
-	// by is who may sign it for the first delegation that was met.
-	by authority
-	// open tells that a delegation to it verified, so that its own delegations count; keys signed it for the first such.
+	// by is who may sign it for the first delegation that was met, which is that of from.
+	by   authority
+	from *node
+	// verdicts are what came of verifying its file, and asked how many of them each signer's delegations took.
+	verdicts map[[sha256.Size]byte]verdict
+	asked    map[*node]int
+
+	// open tells that a delegation to it verified, so that its own delegations count. What follows is of the first such.
 	open  bool
-	keys  []string
-	place int    // in the set's order, once it is open
-	edges []edge // as the role's delegations are
+	keys  []string // that signed it
+	up    *node    // whose delegation it is
+	way   string   // its name as a signer
+	place int      // in the set's order
+	edges []edge   // as the role's delegations are
+
+	// cut is why none of its delegations may be used.
+	cut *trust.Refusal
+	// weight is how many paths its signer gave away, and work what they cost; of roles to which targets delegates.
+	weight int
+	work   int64
+}
+
+// A verdict is what came of verifying a file by one authority.
+type verdict struct {
+	keys []string
+	err  error
+}
+
+// signer returns the role to which targets delegates on the first way to this one; nil for targets.
+func (n *node) signer() *node {
+	for n.up != nil && n.up.up != nil {
+		n = n.up
+	}
+	if n.up == nil {
+		return nil
+	}
+	return n
 }
 
 // An edge is one delegation. Each is verified by itself: a role may be good for one delegator and not for another.
@@ -60,6 +92,15 @@ func (t *trusted) file(name string) *role {
 		return nil
 	}
 	return t.nodes[name].role
+}
+
+// verdict returns what came of verifying the role's file by an authority, if it was in this set.
+func (t *trusted) verdict(r *role, sum [sha256.Size]byte) (verdict, bool) {
+	if t.file(r.name) != r {
+		return verdict{}, false
+	}
+	v, ok := t.nodes[r.name].verdicts[sum]
+	return v, ok
 }
 
 // lacking returns the roles of which the source might have a better file at any moment, sorted.
@@ -107,10 +148,14 @@ func (t *trusted) bytes() int64 {
 	return int64(n)
 }
 
-// broken returns why roles may not be used, by their names: those of which no delegation verifies.
+// broken returns why roles may not be used, by their names: those of which no delegation verifies, and those whose own
+// delegations are cut.
 func (t *trusted) broken() map[string]error {
 	all := make(map[string]error)
 	for _, n := range t.order {
+		if n.cut != nil {
+			all[n.name] = n.cut
+		}
 		for _, e := range n.edges {
 			if e.refusal != nil && !e.to.open && all[e.to.name] == nil {
 				all[e.to.name] = e.refusal
@@ -136,40 +181,4 @@ func (t *trusted) failures() error {
 		}
 	}
 	return errors.Join(all...)
-}
-
-// flatten makes the snapshot that decisions look into. Part names the image repository that a target is of.
-func (t *trusted) flatten(checked time.Time, part func(target string) (repository string, ok bool)) *trust.Snapshot {
-	s := &trust.Snapshot{Checked: checked, Versions: t.versions(), Absent: t.walk}
-	for _, v := range s.Versions[:4] {
-		if s.Expires.IsZero() || v.Expires.Before(s.Expires) {
-			s.Expires = v.Expires
-		}
-	}
-	names := 0
-	for _, n := range t.order {
-		names += len(n.role.paths)
-	}
-	s.Entries = make(map[string]trust.Entry, names)
-	listed := make(map[string]int)
-	for _, n := range t.order {
-		for _, path := range n.role.paths {
-			if _, done := s.Entries[path]; done {
-				continue
-			}
-			e := t.walk(path)
-			if len(e.Claims) == 0 && e.Refusal == nil {
-				continue // nobody lets the role speak for it
-			}
-			s.Entries[path] = e
-			if repository, ok := part(path); ok && len(e.Claims) > 0 {
-				listed[repository]++
-				s.Listed++
-			}
-		}
-	}
-	s.ListedBy = func(repository string) int { return listed[repository] }
-	// An estimate: the files, what they are parsed into, and the flat form.
-	s.Size = 2*t.bytes() + 512*int64(len(s.Entries)) + 1024*int64(len(t.nodes))
-	return s
 }

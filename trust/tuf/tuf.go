@@ -187,7 +187,7 @@ func (v *verifier) Refresh(ctx context.Context) (*trust.Snapshot, error) {
 }
 
 func (v *verifier) flatten(checked time.Time) *trust.Snapshot {
-	return v.base.flatten(checked, func(target string) (string, bool) {
+	return v.base.snapshotOf(checked, func(target string) (string, bool) {
 		n, ok := v.f.template.image(target)
 		if !v.f.template.named {
 			n.Repository = v.collection

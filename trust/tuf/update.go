@@ -85,8 +85,9 @@ func (u *update) run(ctx context.Context) (*trusted, error) {
 	if err := u.snapshot(ctx); err != nil {
 		return nil, err
 	}
-	defer u.drop()
-	if err := u.roles(ctx); err != nil {
+	err = u.roles(ctx)
+	u.drop()
+	if err != nil {
 		return nil, err
 	}
 	if unchanged && fmt.Sprint(u.next.lacking()) == fmt.Sprint(lacking) {
@@ -96,7 +97,10 @@ func (u *update) run(ctx context.Context) (*trusted, error) {
 	if n := u.next.bytes(); n > maxUpdate {
 		return nil, invalid(metadata.TARGETS, fmt.Errorf("%d bytes in all files, more than %d", n, maxUpdate))
 	}
-	return &u.next, nil
+	if u.whole {
+		return &u.next, nil
+	}
+	return &u.next, u.next.flatten(ctx)
 }
 
 // drop lets go of what the library read.

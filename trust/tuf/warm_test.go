@@ -56,19 +56,20 @@ func TestOnlyChangesAreRead(t *testing.T) {
 	v := rig(t, repo).format().open(Whole)
 	refreshed(t, v)
 	file := func(name string) *role { return v.base.file(name) }
+	verdicts := func(name string) int { return len(v.base.nodes[name].verdicts) }
 	releases, behind, top := file("releases"), file("behind"), file("targets")
 	repo.Next(repo.Delegations[1])
 	refreshed(t, v)
 	if file("releases") != releases || file("targets") != top || file("behind") == behind {
 		t.Error("not the one that changed was read again")
 	}
-	if releases.md != nil || len(releases.verdicts) != 1 {
+	if releases.md != nil || verdicts("releases") != 1 {
 		t.Error("what was read is kept, or was verified again")
 	}
 	// Other keys for the same file: it is verified by these.
 	repo.Targets.Grants[0].Keys = append(repo.Delegations[0].Keys, trusttest.NewKey(trusttest.Ed25519))
 	repo.Next(repo.Targets)
-	if s := refreshed(t, v); file("releases") != releases || len(releases.verdicts) != 2 || releases.md != nil || says(s, app) != "good" {
+	if s := refreshed(t, v); file("releases") != releases || verdicts("releases") != 1 || releases.md != nil || says(s, app) != "good" {
 		t.Error("a change of keys was not noticed")
 	}
 }
@@ -160,6 +161,27 @@ func TestSnapshotFloor(t *testing.T) {
 	}
 }
 
+// TestLargeFilesAreLetGo: what the library reads of a large file does not wait for the other files.
+func TestLargeFilesAreLetGo(t *testing.T) {
+	repo := large(2000)
+	u := update{pin: repo.Files()["1.root.json"], src: repo, now: now}
+	if err := u.walkRoots(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.timestamp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := u.snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := u.roles(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := u.next.nodes["release"]; len(n.role.raw) <= light || n.role.md != nil || !n.open || len(n.verdicts) != 1 {
+		t.Errorf("%d bytes, held %v, open %v, verified %d times", len(n.role.raw), n.role.md != nil, n.open, len(n.verdicts))
+	}
+}
+
 // TestSizeIsHonest: what a snapshot says it takes is at least what it takes, and not many times more.
 func TestSizeIsHonest(t *testing.T) {
 	repo := large(2000)
@@ -171,4 +193,51 @@ func TestSizeIsHonest(t *testing.T) {
 		t.Errorf("said %d, took %d bytes", s.Size, took)
 	}
 	runtime.KeepAlive(v)
+}
+
+// TestLostRole: a role that serves loses its file only to what somebody signed, and takes the whole update back with it
+// else; one that never had a file does not.
+func TestLostRole(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		lose func(r *trusttest.TUF)
+		want trust.Reason // "": the update is taken
+		app  string       // what it comes to
+	}{
+		{"the source lacks it", func(r *trusttest.TUF) { r.Interrupt(releases(r)) }, trust.SourceUnreachable, "good"},
+		{"it does not end", func(r *trusttest.TUF) { r.Flood(releases(r)) }, trust.MetadataInvalid, "good"},
+		{"it is the one before", func(r *trusttest.TUF) { r.Mix(releases(r)) }, trust.MetadataInvalid, "good"},
+		{"it is signed, and expired", func(r *trusttest.TUF) { r.Expire(releases(r)) }, "", "metadata_expired"},
+		{"it is signed by others", func(r *trusttest.TUF) { r.Impersonate(releases(r)) }, "", "threshold_not_met"},
+		{"a new role has none", func(r *trusttest.TUF) {
+			late := r.Delegate(r.Targets, "late", web)
+			r.Next(r.Targets)
+			r.Remove(r.File(late))
+		}, "", "good"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			repo := newRepo()
+			repo.Publish()
+			w := rig(t, repo)
+			v := w.open()
+			hand := refreshed(t, v)
+			repo.Delegations[1].Sign(web, "good")
+			repo.Delegations[1].Version++
+			c.lose(repo)
+			next, err := v.Refresh(t.Context())
+			if err != nil {
+				next = hand
+			}
+			if (err == nil) != (c.want == "") || err != nil && trust.ReasonOf(err) != c.want {
+				t.Errorf("%v, want %s", err, c.want)
+			}
+			if got := says(next, app); got != c.app {
+				t.Errorf("%s, want %s", got, c.app)
+			}
+			kept, err := w.open().Load(t.Context())
+			if err != nil || says(kept, app) != c.app {
+				t.Errorf("kept: %v", err)
+			}
+		})
+	}
 }
