@@ -37,11 +37,11 @@ func (s *signFlags) signSeen(c *cobra.Command, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	if len(seen) == 0 {
+		return fmt.Errorf("%s: no tag was served according to it, and %d lines are no decisions: is it the audit log?", safe(s.audit), bad)
+	}
 	if bad > 0 {
 		fmt.Fprintf(c.ErrOrStderr(), "tagwarden: %s: %d lines are no decisions and were left out\n", safe(s.audit), bad)
-	}
-	if len(seen) == 0 {
-		return fmt.Errorf("%s: no tag was served according to it: is it the audit log?", safe(s.audit))
 	}
 	plans, err := s.plan(c, cfg, seen)
 	if err != nil {
