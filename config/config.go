@@ -17,7 +17,7 @@ import (
 
 // A Config is everything that an operator may say. Every name in it is in its full form (see trust/names), every file
 // path is absolute or relative to the folder that the process works in, and every default is filled in. It is only
-// read after Parse has returned it.
+// read after Parse or Load has returned it.
 //
 // Whoever can write the config file decides which images run behind the gateway. The field comments say what each
 // field alone is worth to such a person.

@@ -34,7 +34,7 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := ""
-			if c, err := Parse("tagwarden.yaml", data, present); err != nil {
+			if c, err := Parse("tagwarden.yaml", data, present, Options{}); err != nil {
 				got = err.Error() + "\n"
 				if c != nil {
 					t.Error("a config came beside the error")

@@ -24,7 +24,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := Parse("tagwarden.yaml", data, present)
+		c, err := Parse("tagwarden.yaml", data, present, Options{})
 		if err == nil {
 			promised(t, c)
 			return

@@ -31,16 +31,12 @@ func LoadWith(path string, o Options) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parse(path, data, readable, o)
+	return Parse(path, data, readable, o)
 }
 
 // Parse checks data, the content of the config file called file, without reading anything itself. It asks readable
 // about every file that must exist, by its joined path; an error of that is a problem. The error is Problems.
-func Parse(file string, data []byte, readable func(path string) error) (*Config, error) {
-	return parse(file, data, readable, Options{})
-}
-
-func parse(file string, data []byte, readable func(path string) error, o Options) (*Config, error) {
+func Parse(file string, data []byte, readable func(path string) error, o Options) (*Config, error) {
 	r := &reader{
 		file: file, dir: filepath.Dir(file), readable: readable, unmade: o.Unmade,
 		places: make(map[string]place), wrong: make(map[string]bool),

@@ -21,7 +21,7 @@ func parseFile(t *testing.T, file string) *Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := Parse("/etc/tagwarden/tagwarden.yaml", data, present)
+	c, err := Parse("/etc/tagwarden/tagwarden.yaml", data, present, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

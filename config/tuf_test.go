@@ -67,12 +67,12 @@ func TestAllOfTUF(t *testing.T) {
 // TestTheFolderOfTheFileIsNoTemplate: a {name} that the config's own path brings in stands for no image.
 func TestTheFolderOfTheFileIsNoTemplate(t *testing.T) {
 	const text = "sources: {s: {tuf: trust, root: root.json}}\n" + denyAll
-	_, err := Parse("/etc/{name}/c.yaml", []byte(text), present)
+	_, err := Parse("/etc/{name}/c.yaml", []byte(text), present, Options{})
 	if n := strings.Count(errorText(err), "{name} must stand there as it is written here"); n != 2 {
 		t.Errorf("Parse = %v", err)
 	}
 	absolute := strings.NewReplacer("trust", "/trust", "root.json", "/root.json").Replace(text)
-	if _, err := Parse("/etc/{name}/c.yaml", []byte(absolute), present); err != nil {
+	if _, err := Parse("/etc/{name}/c.yaml", []byte(absolute), present, Options{}); err != nil {
 		t.Error(err)
 	}
 }

@@ -169,7 +169,7 @@ rules:
   - {match: a.example/b/*, source: b}
   - {match: n.example/**, source: n}
   - {match: free.example/**, mode: allow, reason: any}
-`), func(string) error { return nil })
+`), func(string) error { return nil }, config.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func TestPageForMachines(t *testing.T) {
 // TestInitConfig: what init writes is a configuration; so it is with every option that it only mentions.
 func TestInitConfig(t *testing.T) {
 	readable := func(string) error { return nil }
-	plain, err := config.Parse("tagwarden.yaml", initConfig, readable)
+	plain, err := config.Parse("tagwarden.yaml", initConfig, readable, config.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestInitConfig(t *testing.T) {
 		}
 		all = append(all, line)
 	}
-	if _, err := config.Parse("tagwarden.yaml", []byte(strings.Join(all, "\n")), readable); err != nil {
+	if _, err := config.Parse("tagwarden.yaml", []byte(strings.Join(all, "\n")), readable, config.Options{}); err != nil {
 		t.Errorf("%v\n%s", err, strings.Join(all, "\n"))
 	}
 }
