@@ -51,6 +51,7 @@ const (
 	defaultMaxClient = 32
 	defaultStall     = time.Minute
 	defaultBackoff   = 250 * time.Millisecond
+	defaultTries     = 16
 )
 
 // Options say where a Store keeps its content and what bounds it. The zero value of every field but Dir is its default.
@@ -83,6 +84,10 @@ type Options struct {
 	// Backoff is the first pause before a broken fill is taken up again, and before a failed one may be tried again. It
 	// doubles with every failure, up to 10 s. The default is 250 ms.
 	Backoff time.Duration
+
+	// Tries is how often in a row the same thing may fail without a pause before it may be tried again; the default is 16,
+	// and below 0 is none. What fails for a moment is mended at once, and what goes on failing is left alone.
+	Tries int
 
 	// Now is the clock that says when content was used; the default is time.Now.
 	Now func() time.Time
@@ -153,7 +158,7 @@ func Open(o Options) (*Store, error) {
 		doubt:    doubtAfter(died),
 		fills:    make(map[provenance]*fill),
 		turns:    newTurns(o.MaxFills, max(1, o.MaxFills/4), o.MaxClient),
-		setbacks: newSetbacks(o.Backoff),
+		setbacks: newSetbacks(o.Backoff, o.Tries),
 		memory:   newMemory(o.Memory),
 		recency:  newRecency(),
 		buffers:  sync.Pool{New: func() any { return new([step]byte) }},
@@ -183,6 +188,7 @@ func (o *Options) fillIn() error {
 	o.MaxClient = orElse(o.MaxClient, defaultMaxClient)
 	o.Stall = orElse(o.Stall, defaultStall)
 	o.Backoff = orElse(o.Backoff, defaultBackoff)
+	o.Tries = orElse(o.Tries, defaultTries)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

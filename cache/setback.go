@@ -31,31 +31,37 @@ type setback struct {
 	err   error
 	until time.Time
 	pause time.Duration
+	row   int // how many failures in a row it is the last of
 }
 
 // setbacks remember failures, so that origins are not asked in a tight loop for what they do not have.
 type setbacks struct {
 	base time.Duration
+	free int
 	mu   sync.Mutex
 	all  *simplelru.LRU[matter, setback]
 }
 
-// newSetbacks returns setbacks whose first pause is base.
-func newSetbacks(base time.Duration) setbacks {
+// newSetbacks returns setbacks whose first pause is base, after so many failures in a row that have none.
+func newSetbacks(base time.Duration, free int) setbacks {
 	all, _ := simplelru.NewLRU[matter, setback](maxSetbacks, nil) // fails for sizes below 1 only
-	return setbacks{base: base, all: all}
+	return setbacks{base: base, free: free, all: all}
 }
 
-// add remembers a failure. Each pause is twice the one before, if that ended less than a longest pause ago.
+// add remembers a failure. The first ones in a row have no pause; each after them is twice the one before, if that ended
+// less than a longest pause ago.
 func (s *setbacks) add(m matter, now time.Time, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	pause := s.base
+	row, pause := 1, s.base
 	if before, ok := s.all.Peek(m); ok && now.Sub(before.until) < maxBackoff {
-		pause = 2 * before.pause
+		row, pause = before.row+1, max(pause, 2*before.pause)
+	}
+	if row <= s.free {
+		pause = 0
 	}
 	pause = min(pause, maxBackoff)
-	s.all.Add(m, setback{err: err, until: now.Add(pause), pause: pause})
+	s.all.Add(m, setback{err: err, until: now.Add(pause), pause: pause, row: row})
 }
 
 // tell remembers that an origin wants to be left alone for a while.

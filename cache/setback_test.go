@@ -17,7 +17,7 @@ import (
 // PRODUCT: invariant 9: what has failed is not asked for in a tight loop.
 func TestFailureStandsForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := openFolder(t, Options{Backoff: time.Second})
+		f := openFolder(t, Options{Backoff: time.Second, Tries: -1})
 		d := digest.FromString("x")
 		asked := 0
 		fill := func(scope string) error {
@@ -65,7 +65,7 @@ func TestFailureStandsForAWhile(t *testing.T) {
 }
 
 func TestSetbacksAreBounded(t *testing.T) {
-	s := newSetbacks(time.Second)
+	s := newSetbacks(time.Second, 0)
 	for i := range 2 * maxSetbacks {
 		s.add(matter{"scope", digest.Digest(fmt.Sprint(i))}, time.Now(), fs.ErrNotExist)
 	}
@@ -142,4 +142,21 @@ func TestRetryAfterTooLong(t *testing.T) {
 			t.Errorf("%v, after %d questions", err, asked)
 		}
 	})
+}
+
+// TestFirstFailuresAreFree: what fails for a moment may be tried again at once, and only then there are pauses.
+func TestFirstFailuresAreFree(t *testing.T) {
+	s, now := newSetbacks(time.Second, 2), time.Unix(0, 0)
+	m := matter{scope: "a"}
+	m.digest = "sha256:x"
+	for i, want := range []time.Duration{0, 0, time.Second, 2 * time.Second} {
+		s.add(m, now, errors.New("no"))
+		_, at := s.standing(m, now)
+		_, before := s.standing(m, now.Add(want-1))
+		_, after := s.standing(m, now.Add(want))
+		if (at != nil) != (want > 0) || want > 0 && before == nil || after != nil {
+			t.Errorf("failure %d: %v, %v, %v", i, at, before, after)
+		}
+		now = now.Add(want)
+	}
 }
