@@ -261,8 +261,9 @@ func TestEvictionUnderReaders(t *testing.T) {
 	if got.Bytes > 6*shelved || got.Pending != 0 || got.Evicted == 0 {
 		t.Errorf("stats are %+v", got)
 	}
-	if u, err := Measure(t.Context(), s.dir); err != nil || u.Bytes != got.Bytes || u.Unfinished != 0 {
-		t.Errorf("usage is %+v, %v", u, err)
+	// What is counted may be more than what is there: then more than need be is evicted. It is never less.
+	if u, err := Measure(t.Context(), s.dir); err != nil || u.Bytes > got.Bytes || u.Unfinished != 0 {
+		t.Errorf("usage is %+v, stats are %+v, %v", u, got, err)
 	}
 }
 
