@@ -68,6 +68,7 @@ const (
 // moved aside, for whoever wants to know what happened to them, unless they are large or there are many already.
 func (s *Store) damaged(d digest.Digest, path string, size int64, why string) {
 	done := "moved aside"
+	stayed := s.total.leave(path, size)
 	err := errKeep
 	if info, e := os.Lstat(path); e == nil && info.Mode().IsRegular() && info.Size() > 0 && info.Size() <= maxDamagedSize {
 		err = s.moveAway(d, path, maxDamaged)
@@ -77,7 +78,8 @@ func (s *Store) damaged(d digest.Digest, path string, size int64, why string) {
 		err = os.Remove(path)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return // another reader found it too
+		stayed() // another reader found it too
+		return
 	}
 	if err != nil {
 		// A folder with something in it was not put there by a Store, and may be all that somebody has.
@@ -85,10 +87,10 @@ func (s *Store) damaged(d digest.Digest, path string, size int64, why string) {
 		err = s.moveAway(d, path, math.MaxInt)
 	}
 	if err != nil {
+		stayed()
 		err = fmt.Errorf("%s: %s, and it cannot be taken away: %w", path, why, err)
 	} else {
 		err = fmt.Errorf("%s: %s, %s", path, why, done)
-		s.total.add(path, -size)
 		s.recency.forget(d)
 	}
 	s.o.Observe(Event{Kind: Damaged, Digest: d, Err: err})

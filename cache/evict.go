@@ -111,7 +111,11 @@ func (s *Store) evict(f content, sum *Removed) error {
 	if s.recency.last(f.digest, f.used).After(f.used) {
 		return nil
 	}
+	stayed := s.total.leave(f.path, f.size)
 	err := os.Remove(f.path)
+	if err != nil {
+		stayed()
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -119,7 +123,6 @@ func (s *Store) evict(f content, sum *Removed) error {
 		return fmt.Errorf("making room: %w", err)
 	}
 	s.recency.forget(f.digest)
-	s.total.add(f.path, -f.size)
 	s.evicted.Add(1)
 	sum.Files++
 	sum.Bytes += f.size

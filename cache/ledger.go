@@ -6,10 +6,13 @@ import "sync"
 type ledger struct {
 	mu     sync.Mutex
 	sum    int64
-	coming map[string]int64    // content that is about to get its name
+	coming map[string]*arrival // content that is about to get its name
 	tally  int64               // what the walk that runs makes of the sum
 	fresh  map[string]struct{} // paths that are not the walk's business any more; nil when none runs
 }
+
+// An arrival is content of so many bytes that is about to get its name.
+type arrival struct{ size int64 }
 
 // begin begins a walk. Only one runs at a time.
 func (l *ledger) begin() {
@@ -17,16 +20,29 @@ func (l *ledger) begin() {
 	defer l.mu.Unlock()
 	l.tally = 0
 	l.fresh = make(map[string]struct{})
-	for path, size := range l.coming {
-		l.tally += size
+	for path, a := range l.coming {
+		l.tally += a.size
 		l.fresh[path] = struct{}{}
 	}
 }
 
-// add accounts for content that comes to path or, with a negative size, goes from there.
-func (l *ledger) add(path string, size int64) {
+// leave accounts for content that is about to go from path. It is called before, lest what comes there next is taken for it,
+// and the function that it returns takes it back, for content that did not go.
+func (l *ledger) leave(path string, size int64) (stayed func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	// It can go before those who brought it say that it came. A walk must not count it for that any more.
+	delete(l.coming, path)
+	l.account(path, -size)
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.account(path, size)
+	}
+}
+
+// account adds to the sums. The mutex is held.
+func (l *ledger) account(path string, size int64) {
 	l.sum += size
 	if l.fresh != nil {
 		l.tally += size
@@ -37,19 +53,22 @@ func (l *ledger) add(path string, size int64) {
 // come accounts for content that is about to get its name. It is called before, lest a walk comes across it first, and the
 // function that it returns is called afterwards, whether it has it or not.
 func (l *ledger) come(path string, size int64) (came func(ok bool)) {
-	l.add(path, size)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.account(path, size)
 	if l.coming == nil {
-		l.coming = make(map[string]int64)
+		l.coming = make(map[string]*arrival)
 	}
-	l.coming[path] = size
+	a := &arrival{size}
+	l.coming[path] = a
 	return func(ok bool) {
 		l.mu.Lock()
-		delete(l.coming, path)
-		l.mu.Unlock()
+		defer l.mu.Unlock()
+		if l.coming[path] == a { // and not what came to the same path since
+			delete(l.coming, path)
+		}
 		if !ok {
-			l.add(path, -size)
+			l.account(path, -size)
 		}
 	}
 }

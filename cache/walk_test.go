@@ -50,10 +50,10 @@ func TestFirstCount(t *testing.T) {
 
 func TestCountWhileContentComes(t *testing.T) {
 	var l ledger
-	l.add("before", 5)
+	l.come("before", 5)(true)
 	l.begin()
 	l.found("old", 1)
-	l.add("new", 10)
+	l.come("new", 10)(true)
 	l.found("new", 10) // the walk comes across what was filled since
 	l.found("other", 100)
 	if got := l.bytes(); got != 15 {
@@ -65,7 +65,7 @@ func TestCountWhileContentComes(t *testing.T) {
 	}
 	l.begin()
 	l.end(false)
-	l.add("late", 900)
+	l.come("late", 900)(true)
 	if got := l.bytes(); got != 1011 {
 		t.Errorf("%d bytes are counted after half a walk, want 1011", got)
 	}
@@ -78,9 +78,37 @@ func TestCountWhileContentComes(t *testing.T) {
 	if got := l.bytes(); got != 10 || len(l.coming) != 0 {
 		t.Errorf("%d bytes are counted, want 10; coming %v", got, l.coming)
 	}
-	l.add("gone", -2000)
+	l.leave("gone", 2000)
 	if got := l.bytes(); got != 0 {
 		t.Errorf("%d bytes are counted, want 0", got)
+	}
+}
+
+// Content can go before those who brought it say that it came, and come to the same path again.
+func TestCountWhileContentGoes(t *testing.T) {
+	var l ledger
+	check := func(when string, want int64) {
+		t.Helper()
+		l.begin()
+		l.end(true)
+		if got := l.bytes(); got != want {
+			t.Errorf("%s: %d bytes are counted, want %d", when, got, want)
+		}
+	}
+	first := l.come("p", 10)
+	l.leave("p", 10)
+	check("gone before it came", 0)
+	second := l.come("p", 10)
+	first(true)
+	check("the next one is coming", 10)
+	second(false)
+	check("and did not come", 0)
+	l.begin()
+	l.found("q", 10)
+	l.end(true)
+	l.leave("q", 10)()
+	if got := l.bytes(); got != 10 {
+		t.Errorf("what stayed: %d bytes are counted, want 10", got)
 	}
 }
 
