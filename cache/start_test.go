@@ -15,9 +15,6 @@ import (
 
 // A store over 100,000 files is ready at once, and has counted them soon.
 func TestStartOverMuch(t *testing.T) {
-	if testing.Short() {
-		t.Skip("makes 100,000 files")
-	}
 	const files = 100_000
 	dir := smallDisk(t, 1<<30)
 	one := filepath.Join(dir, "one")

@@ -20,14 +20,14 @@ func TestFirstCount(t *testing.T) {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		// Holes that would take hours to read.
+		// Holes that would take very long to read.
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Truncate(path, 1<<40+int64(i)); err != nil {
-			t.Skip(err)
+		if err := os.Truncate(path, 1<<30+int64(i)); err != nil {
+			t.Fatal(err)
 		}
-		want += 1<<40 + int64(i)
+		want += 1<<30 + int64(i)
 	}
 	if err := errors.Join(os.Mkdir(filepath.Join(dir, "sha256/00/folder"), 0o700), os.Symlink("x", filepath.Join(dir, "sha256/00/link"))); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -192,6 +193,9 @@ func from(t *testing.T, w *world, client int) net.Conn {
 	local := &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(client))}
 	conn, err := (&net.Dialer{LocalAddr: local}).Dial("tcp", w.addr)
 	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
 		t.Skipf("this machine has no address for another client, or too few descriptors: %v", err)
 	}
 	return conn
