@@ -33,7 +33,7 @@ func (u *update) load(ctx context.Context, nodes []*node) error {
 		case broken:
 			n.refuse(&trust.Refusal{Reason: kept.Reason, Text: kept.Text}, kept.Final)
 		case info == nil:
-			n.refuse(invalid(metadata.SNAPSHOT, fmt.Errorf("v%d does not list %.80q, to which a role delegates", u.next.snapshot.md.Signed.Version, n.name)), true)
+			n.refuse(invalid(metadata.SNAPSHOT, fmt.Errorf("v%d does not list %.80q, to which a role delegates: a signer who was added has to sign once, or to be removed", u.next.snapshot.md.Signed.Version, n.name)), true)
 		case was != nil && u.same(n, was, info):
 			n.role = was
 		default:
