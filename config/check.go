@@ -26,6 +26,11 @@ func (r *reader) check(c *Config) {
 	r.checkTargets(c)
 	r.checkPublishers(c.Sources)
 	r.checkRegistryNames(c)
+	// A rule that was not understood may be the one.
+	ahead := func(u Rule) bool { return u.Prefetch }
+	if len(c.Cache.Platforms) > 0 && len(r.problems) == 0 && !slices.ContainsFunc(c.Rules, ahead) {
+		r.problem(r.at("cache.platforms"), "no rule has prefetch: true, and nothing else goes by platforms")
+	}
 }
 
 // checkRuleNames reports rules with one match or one name, and names the rules that have no name after their match.

@@ -106,6 +106,12 @@ type Cache struct {
 	// Size is how many bytes of content are kept, least recently used first out. Default 100GiB, at least 1MiB. An
 	// attacker who controls it fills the disk, or makes every pull go upstream.
 	Size int64 `yaml:"size"`
+
+	// Platforms are those for which rules with Prefetch fetch images ahead, "linux/amd64" or "linux/arm64/v8", each once:
+	// of an index nothing else is fetched then. One without a variant stands for all of them. Default none: everything
+	// that an index lists; only where some rule has Prefetch. An attacker who controls it has content fetched that nobody
+	// needs, or lets the registry take away content before it is fetched.
+	Platforms []string `yaml:"platforms"`
 }
 
 // AuditLog says where decisions are recorded.

@@ -115,7 +115,7 @@ func TestAllOfIt(t *testing.T) {
 	same(t, c.Rules, []Rule{
 		{
 			Match: match(t, "registry.example.com/**"), Name: "corp", Mode: Enforce, Source: "corp",
-			Signers: &Signers{Of: []string{"release", "qa"}, Threshold: 2},
+			Signers: &Signers{Of: []string{"release", "qa"}, Threshold: 2}, Prefetch: true,
 		},
 		{
 			Match: match(t, "docker.io/library/nginx"), Name: "docker.io/library/nginx", Mode: Enforce, Source: "hub",
@@ -147,7 +147,7 @@ func TestAllOfIt(t *testing.T) {
 		TLS:             &TLS{Cert: "/etc/tagwarden/tls.crt", Key: "/etc/tagwarden/tls.key"},
 		Admin:           Admin{Listen: "127.0.0.1:5001"},
 		State:           "/var/lib/tagwarden",
-		Cache:           Cache{Dir: "/var/cache/tagwarden", Size: 100 << 30},
+		Cache:           Cache{Dir: "/var/cache/tagwarden", Size: 100 << 30, Platforms: []string{"linux/amd64", "linux/arm64/v8"}},
 		TrustMemory:     256 << 20,
 		Audit:           AuditLog{File: "/var/log/tagwarden/audit.jsonl", OnFull: Drop},
 		EgressProxy:     &url.URL{Scheme: "http", Host: "proxy:3128"},

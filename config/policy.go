@@ -160,6 +160,11 @@ type Rule struct {
 	// gateway; only for Audit and Allow. Default 0: an outage of the registry is one of its tags; up to 30d. An attacker
 	// who controls it, and cuts the registry off, freezes tags that long.
 	StaleIfError time.Duration `yaml:"stale_if_error"`
+
+	// Prefetch has the content of tags in use fetched and kept as soon as trust data gives them a new digest, before
+	// anybody asks and before the registry may lose it; only for Enforce. Default false. An attacker who controls it
+	// has the registry asked for more, or makes tags depend on what it still has when they are asked for.
+	Prefetch bool `yaml:"prefetch"`
 }
 
 // Signers are some of whom must have signed the same content for a tag. The file says {all: NAMES}, {any: NAMES} or

@@ -1,5 +1,10 @@
 package config
 
+import "regexp"
+
+// platformForm is os/architecture or os/architecture/variant, as images have them.
+var platformForm = regexp.MustCompile(`^[a-z0-9]{1,32}/[a-z0-9_]{1,32}(/[a-z0-9._]{1,32})?$`)
+
 // configFields are the keys at the top of the file. Each may rest on those before it.
 func (r *reader) configFields(c *Config) []field {
 	return []field{
@@ -37,6 +42,7 @@ func (r *reader) cacheFields(c *Cache) []field {
 	return []field{
 		{"dir", set(&c.Dir, r.path)},
 		{"size", set(&c.Size, r.size)},
+		{"platforms", set(&c.Platforms, r.distinct(r.word(platformForm, `a platform: write "linux/amd64" or "linux/arm64/v8"`)))},
 	}
 }
 

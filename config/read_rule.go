@@ -42,6 +42,7 @@ func (r *reader) ruleFields(u *Rule) []field {
 		{"reason", set(&u.Reason, r.reason)},
 		{"tag_ttl", set(&u.TagTTL, r.duration("0s", "24h"))},
 		{"stale_if_error", set(&u.StaleIfError, r.duration("0s", "30d"))},
+		{"prefetch", set(&u.Prefetch, r.boolean)},
 	}
 }
 
@@ -56,6 +57,7 @@ var modesOf = []struct {
 	{"reason", []Mode{Audit, Allow, Deny}},
 	{"tag_ttl", []Mode{Audit, Allow}},
 	{"stale_if_error", []Mode{Audit, Allow}},
+	{"prefetch", []Mode{Enforce}},
 }
 
 // fitMode reports what does not go with the rule's mode. It passes over what another problem may have caused: a mode

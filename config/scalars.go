@@ -215,6 +215,16 @@ func choice[T ~string](r *reader, what string, options ...T) func(value) T {
 	}
 }
 
+// boolean reads true or false.
+func (r *reader) boolean(v value) bool {
+	b, ok := v.node.(*ast.BoolNode)
+	if !ok {
+		r.mistyped(v, "true or false")
+		return false
+	}
+	return b.Value
+}
+
 // distinct reads a list of texts, none of them twice, each through read.
 func (r *reader) distinct(read func(value) string) func(value) []string {
 	return func(v value) []string {

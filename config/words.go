@@ -13,7 +13,7 @@ const (
 // refusals are words that have a meaning but no use here, by the section they would stand in. A word leaves the table
 // when it is understood.
 var refusals = []struct{ section, words, why string }{
-	{"rule", "digests prefetch", comesLater},
+	{"rule", "digests", comesLater},
 	{"credentials", "password token auth identity_token registry_token secret", onlyByFile},
 }
 

@@ -45,6 +45,9 @@ func (h *Handler) blob(w http.ResponseWriter, r *http.Request, q route.Request) 
 		return nil
 	case err == nil:
 		defer content.Close()
+		if h.signed.Contains(target.Digest) {
+			h.mark(target.Digest)
+		}
 		err = h.send(w, r, target.Digest, size, content)
 		if err == nil {
 			return nil

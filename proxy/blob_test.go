@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net/http"
@@ -224,4 +225,13 @@ func TestBlobResumes(t *testing.T) {
 		equal(t, "ranges", ranges, want...)
 		equal(t, "events", g.observed())
 	}
+}
+
+// noise returns n bytes that do not repeat.
+func noise(seed string, n int) []byte {
+	b := make([]byte, 0, n+sha256.Size)
+	for sum := sha256.Sum256([]byte(seed)); len(b) < n; sum = sha256.Sum256(sum[:]) {
+		b = append(b, sum[:]...)
+	}
+	return b[:n]
 }

@@ -14,7 +14,7 @@ type Event struct {
 	Op string
 	// Took is the time from request to the end of the answer; for Answered only.
 	Took time.Duration
-	// Err is what happened, in one line; for the security events only.
+	// Err is what happened, in one line; for the security events and PrefetchFailed.
 	Err error
 }
 
@@ -35,4 +35,7 @@ const (
 	// BypassSuspected is a security event: a client was refused a tag and then asked for the digest that its registry has
 	// under that tag.
 	BypassSuspected EventKind = "bypass_suspected"
+	// PrefetchFailed is an image that trust data names and that could not be fetched ahead, for the reason in Err. It is no
+	// security event.
+	PrefetchFailed EventKind = "prefetch_failed"
 )

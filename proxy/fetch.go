@@ -21,7 +21,7 @@ const attempts = 4
 type origin struct {
 	kind       route.Kind
 	repository string
-	who        string // the client whose request it is
+	who        string // the client whose request it is; "" for what no client has asked for
 	ask        cache.Origin
 }
 
@@ -59,7 +59,10 @@ func (b originBody) Read(p []byte) (int, error) {
 // asked.
 func (h *Handler) bring(ctx context.Context, d digest.Digest, o origin, use func(*cache.Blob) error) (mine bool, err error) {
 	registry, _ := names.Split(o.repository)
-	q := cache.Request{Digest: d, From: registry, Scope: o.kind.String() + " " + o.repository, Who: o.who}
+	q := cache.Request{Digest: d, From: registry, Scope: o.kind.String() + " " + o.repository, Who: o.who, Prefetch: o.who == ""}
+	if q.Prefetch {
+		q.Scope = "ahead " + q.Scope // what fails there is not remembered against those who ask
+	}
 	for attempt := 1; ; attempt++ {
 		var asked atomic.Bool
 		q.Origin = func(ctx context.Context, offset int64) (io.ReadCloser, int64, error) {
@@ -71,7 +74,7 @@ func (h *Handler) bring(ctx context.Context, d digest.Digest, o origin, use func
 			return originBody{body, o}, size, nil
 		}
 		b, err := h.o.Cache.Fill(ctx, q)
-		if attempt == 1 {
+		if attempt == 1 && !q.Prefetch {
 			h.looked(o.kind, err == nil && !asked.Load() && b.Complete())
 		}
 		if err == nil {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,7 +49,8 @@ type gate struct {
 var start = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 // newGate returns a gate that knows registry.example, whose path is corp, other.example and docker.io, all of which are
-// one registry. Team and library need signatures, bad is denied, watched is audited, exempt is, and the rest has no rule.
+// one registry. Team and library need signatures, bad is denied, watched is audited, exempt is, ahead is
+// fetched ahead, and the rest has no rule.
 func newGate(t testing.TB, change ...func(*Options)) *gate {
 	t.Helper()
 	g := &gate{
@@ -109,7 +109,7 @@ func (g *gate) authority() *trust.Authority {
 		if err != nil {
 			g.t.Fatal(err)
 		}
-		r := trust.Rule{Name: match, Match: m, Mode: mode, Source: "notary", TagTTL: g.ttl, StaleIfError: g.stale}
+		r := trust.Rule{Name: match, Match: m, Mode: mode, Source: "notary", TagTTL: g.ttl, StaleIfError: g.stale, Prefetch: strings.Contains(match, "/ahead/")}
 		if mode == trust.Audit || mode == trust.Exempt {
 			r.Until = g.end
 		}
@@ -118,7 +118,8 @@ func (g *gate) authority() *trust.Authority {
 	a, err := trust.NewAuthority(trust.Policy{
 		Rules: []trust.Rule{
 			rule("registry.example/team/**", trust.Enforce), rule("docker.io/library/*", trust.Enforce), rule("registry.example/bad/**", trust.Refuse),
-			rule("registry.example/watched/**", trust.Audit), rule("registry.example/exempt/**", trust.Exempt),
+			rule("registry.example/watched/**", trust.Audit), rule("registry.example/exempt/**", trust.Exempt), rule("docker.io/ahead/**", trust.Enforce),
+			rule("registry.example/ahead/**", trust.Enforce), rule("other.example/ahead/**", trust.Enforce),
 		},
 		Sources: map[string]trust.SourcePolicy{"notary": {Resolver: g.signed, Refresh: time.Minute, MaxStale: time.Hour, SignWith: "docker trust sign"}},
 		Now:     g.clock,
@@ -261,15 +262,6 @@ func refusalIn(t testing.TB, a answer) (code, message string, d detail) {
 		t.Fatalf("%d %v %q is no error body: %v", a.status, a.header, a.body, err)
 	}
 	return doc.Errors[0].Code, doc.Errors[0].Message, doc.Errors[0].Detail
-}
-
-// noise returns n bytes that do not repeat.
-func noise(seed string, n int) []byte {
-	b := make([]byte, 0, n+sha256.Size)
-	for sum := sha256.Sum256([]byte(seed)); len(b) < n; sum = sha256.Sum256(sum[:]) {
-		b = append(b, sum[:]...)
-	}
-	return b[:n]
 }
 
 // raw sends bytes on a connection of its own and returns all that comes back until the gateway closes it.

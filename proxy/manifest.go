@@ -51,8 +51,12 @@ func (h *Handler) manifest(w http.ResponseWriter, r *http.Request, q route.Reque
 	}
 	if q.Tag == "" {
 		h.suspect(r, d.Name.Repository, q.Digest)
+		if served != "" && h.signed.Contains(served) {
+			h.keep(d.Name.Repository, served, m)
+		}
 	} else if ok {
 		h.forgive(r, d.Name)
+		h.inUse(d, target.Digest, m)
 	} else if around(d) {
 		h.remember(r, d)
 	}

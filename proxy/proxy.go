@@ -76,7 +76,8 @@ type Namer interface {
 	Tags(ctx context.Context, repository string) ([]string, error)
 }
 
-// Options are what a Handler is made of. All fields but Observe, Now and Log must be set.
+// Options are what a Handler is made of. All fields must be set whose comments do not say what nil, none or 0
+// means, but for Observe.
 type Options struct {
 	Decider  Decider
 	Upstream Upstream
@@ -98,6 +99,13 @@ type Options struct {
 	NewID func() string
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
+	// Prefetch is told which tags clients use, and fetches with this Handler what they come to mean. Nil: nothing is
+	// fetched ahead.
+	Prefetch *Prefetch
+	// Platforms are those for which it fetches the images of an index, "linux/amd64" or "linux/arm64/v8"; none: all.
+	Platforms []string
+	// CacheSize is how many bytes the cache may hold, 0 for no bound; an image that is larger is not fetched ahead.
+	CacheSize int64
 	// Log gets why something that may be served could not be. Nil: nothing is logged.
 	Log *zap.Logger
 }
@@ -126,6 +134,10 @@ type Handler struct {
 	pending  slots    // questions what a tag means that are under way or wait for their turn, by registry
 	opinions sync.Map // of chan struct{} by source; see opinionsOf
 
+	signed  *lru.Cache[digest.Digest, struct{}]  // what manifests of signed tags name that clients used
+	linked  *lru.Cache[digest.Digest, time.Time] // when what such a manifest names was noted
+	keeping chan struct{}                        // holds one element for each that is noted now
+
 	denials    *lru.Cache[pull, denial]      // tags that were refused
 	cleared    *lru.Cache[suspect, struct{}] // suspicions that were looked into
 	suspicions chan struct{}                 // holds one element for each that is looked into
@@ -153,6 +165,8 @@ func New(o Options) *Handler {
 	lengths, _ := lru.New[digest.Digest, struct{}](maxRemembered)
 	seconds, _ := lru.New[digest.Digest, string](maxRemembered)
 	meanings, _ := lru.New[trust.Name, answered](maxRemembered)
+	signed, _ := lru.New[digest.Digest, struct{}](maxSigned)
+	linked, _ := lru.New[digest.Digest, time.Time](maxRemembered)
 	denials, _ := lru.New[pull, denial](maxRemembered)
 	cleared, _ := lru.New[suspect, struct{}](maxRemembered)
 	return &Handler{
@@ -161,6 +175,7 @@ func New(o Options) *Handler {
 		large:     semaphore.NewWeighted(maxLarge),
 		manifests: newSlots(o.Names, maxQuestions), referrers: newSlots(o.Names, maxQuestions),
 		types: types, lengths: lengths, seconds: seconds, meanings: meanings, denials: denials,
+		signed: signed, linked: linked, keeping: make(chan struct{}, maxKeeping),
 		cleared: cleared, suspicions: make(chan struct{}, maxSuspicions), pending: newSlots(o.Names, maxPending), clients: make(map[string]int),
 	}
 }

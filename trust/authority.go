@@ -163,7 +163,7 @@ func (a *Authority) begin(id string, n Name) (Decision, Rule, bool) {
 	if !ok {
 		return d.Refused(NoRule, nil), r, true
 	}
-	d.Rule, d.Mode = r.Name, r.Mode
+	d.Rule, d.Mode, d.Prefetch = r.Name, r.Mode, r.Prefetch
 	if r.ended(d.Time) {
 		return d.Refused(ExceptionExpired, fmt.Errorf("rule %s has ended, its last day was %s", r.Name, r.Until.Add(-time.Nanosecond).UTC().Format(time.DateOnly))), r, true
 	}

@@ -84,6 +84,8 @@ type Rule struct {
 	// TagTTL is how long the registry's own meaning of a tag may be used again, and StaleIfError how much longer while the
 	// registry cannot be asked; for Audit and Exempt.
 	TagTTL, StaleIfError time.Duration
+	// Prefetch tells that what a tag in use comes to mean is wanted before anybody asks for it; for Enforce.
+	Prefetch bool
 }
 
 func (r Rule) ended(now time.Time) bool { return !r.Until.IsZero() && !now.Before(r.Until) }
@@ -118,6 +120,8 @@ type Decision struct {
 	Signers []string
 	// Grace tells that what allowed the target has expired, and serves only by the source's configured grace.
 	Grace bool
+	// Prefetch is that of the rule.
+	Prefetch bool
 	// SignWith is the command that would sign the tag at this source.
 	SignWith string
 	// Err says more about the reason. Nil when the reason says it all.

@@ -57,7 +57,7 @@ type gateway struct {
 type generation struct {
 	cfg        *config.Config
 	print      [sha256.Size]byte
-	door       http.Handler
+	door       *proxy.Handler
 	shelf      http.Handler // what is published
 	decider    *trustHalf
 	registries upstream.Registries
@@ -114,6 +114,7 @@ func (g *gateway) generation(cfg *config.Config) (*generation, error) {
 			return g.lines.Record(r.AppendJSON(make([]byte, 0, lineSize)))
 		},
 		Recordable: g.lines.Full, Go: g.beside.Go,
+		Prefetch: g.o.ahead, Platforms: cfg.Cache.Platforms, CacheSize: cfg.Cache.Size,
 	})
 	return next, nil
 }
@@ -143,7 +144,8 @@ func (g *gateway) reload() error {
 func needRestart(old, cfg *config.Config) []string {
 	var fixed []string
 	for name, same := range map[string]bool{
-		"listen": old.Listen == cfg.Listen, "admin": old.Admin == cfg.Admin, "state": old.State == cfg.State, "cache": old.Cache == cfg.Cache,
+		"listen": old.Listen == cfg.Listen, "admin": old.Admin == cfg.Admin, "state": old.State == cfg.State,
+		"cache":        old.Cache.Dir == cfg.Cache.Dir && old.Cache.Size == cfg.Cache.Size,
 		"trust_memory": old.TrustMemory == cfg.TrustMemory, "audit": old.Audit == cfg.Audit, "tls": (old.TLS == nil) == (cfg.TLS == nil),
 	} {
 		if !same {

@@ -24,6 +24,7 @@ type observer struct {
 	log     *zap.Logger
 	metrics *admin.Metrics
 	hush    *hush
+	ahead   *proxy.Prefetch
 }
 
 // trust observes refreshes and the security events of trust data.
@@ -36,6 +37,7 @@ func (o *observer) trust(e trust.Event) {
 	case e.Err != nil:
 		o.say("refresh failed", string(trust.ReasonOf(e.Err)), e.Source, fields...)
 	case e.Changed:
+		o.ahead.Changed(e.Source)
 		for _, v := range e.Versions[:min(len(e.Versions), 4)] { // root, timestamp, snapshot and targets come first
 			fields = append(fields, zap.Int64(v.Role, v.Version))
 		}
@@ -91,6 +93,8 @@ func (o *observer) proxy(e proxy.Event) {
 		o.metrics.Answered(e.Op, e.Took)
 	case proxy.Hit, proxy.Miss:
 		o.metrics.Cache(e.Op, e.Kind == proxy.Hit)
+	case proxy.PrefetchFailed:
+		o.say("not fetched ahead", string(e.Kind), "", zap.Error(e.Err))
 	default:
 		o.metrics.Security(string(e.Kind))
 		o.say("security event", string(e.Kind), e.Op, zap.Error(e.Err))

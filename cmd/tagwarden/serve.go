@@ -62,7 +62,7 @@ func (g *gateway) serve(ctx context.Context, cfg *config.Config, stdout io.Write
 	// From the first moment to the last: a hangup must not end the process.
 	signal.Notify(g.hangup, syscall.SIGHUP)
 	defer signal.Stop(g.hangup)
-	g.o = &observer{log: g.log, hush: newHush(time.Now), metrics: admin.NewMetrics(admin.MetricsOptions{
+	g.o = &observer{log: g.log, hush: newHush(time.Now), ahead: proxy.NewPrefetch(), metrics: admin.NewMetrics(admin.MetricsOptions{
 		Version: version, CacheBytes: func() int64 { return g.content.Stats().Bytes },
 	})}
 	if g.kept, err = openState(ctx, cfg, g.o.state); err != nil {
@@ -156,6 +156,10 @@ func (g *gateway) listen(ctx context.Context, cfg *config.Config) error {
 	})
 	all.Go(func() error { defer cancel(); return closed(desk.Serve(operators)) })
 	all.Go(func() error { g.watch(ctx); return nil })
+	all.Go(func() error {
+		g.o.ahead.Run(ctx, func() *proxy.Handler { return g.current.Load().door })
+		return nil
+	})
 	all.Go(func() error { g.listening(registry.Addr(), operators.Addr()); return nil })
 	all.Go(func() error {
 		<-ctx.Done()

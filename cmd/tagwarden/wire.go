@@ -71,7 +71,7 @@ func newTrust(cfg *config.Config, o trustOptions) (*trustHalf, error) {
 	for _, r := range cfg.Rules {
 		policy.Rules = append(policy.Rules, trust.Rule{
 			Name: r.Name, Match: r.Match, Mode: modes[r.Mode], Source: r.Source, Signers: (*trust.Signers)(r.Signers), Until: r.Until, Why: r.Reason,
-			TagTTL: r.TagTTL, StaleIfError: r.StaleIfError,
+			TagTTL: r.TagTTL, StaleIfError: r.StaleIfError, Prefetch: r.Prefetch,
 		})
 	}
 	var err error
