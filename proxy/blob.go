@@ -39,15 +39,15 @@ func (h *Handler) blob(w http.ResponseWriter, r *http.Request, q route.Request) 
 		content, err = open(r, b)
 		return err
 	})
+	if err == nil && h.signed.Contains(target.Digest) {
+		h.mark(target.Digest)
+	}
 	switch {
 	case err == nil && small != nil:
 		h.sendSmall(w, r, target.Digest, small)
 		return nil
 	case err == nil:
 		defer content.Close()
-		if h.signed.Contains(target.Digest) {
-			h.mark(target.Digest)
-		}
 		err = h.send(w, r, target.Digest, size, content)
 		if err == nil {
 			return nil

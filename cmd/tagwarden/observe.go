@@ -61,6 +61,7 @@ func (o *observer) state(source, collection string, err error) {
 // cache observes what happens in the content store.
 func (o *observer) cache(e cache.Event) {
 	o.say("cache", string(e.Kind), "", zap.String("digest", e.Digest.String()), zap.Error(e.Err))
+	o.metrics.CacheEvent(string(e.Kind))
 	if e.Kind == cache.Damaged {
 		o.metrics.Security("cache_damaged")
 	}

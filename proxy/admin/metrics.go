@@ -30,6 +30,7 @@ type Metrics struct {
 	up        *prometheus.GaugeVec
 	expiries  *expiries
 	cache     *prometheus.CounterVec
+	befell    *prometheus.CounterVec
 	upstream  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	security  *prometheus.CounterVec
@@ -50,6 +51,7 @@ func NewMetrics(o MetricsOptions) *Metrics {
 		}, []string{"source"}),
 		expiries: newExpiries(o.Now),
 		cache:    counters("cache_requests_total", "Content asked of the cache.", "kind", "result"),
+		befell:   counters("cache_events_total", "What went wrong in the cache.", "kind"),
 		upstream: counters("upstream_requests_total", "HTTP exchanges with registries, by class of the answer.", "registry", "code"),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "tagwarden_request_duration_seconds", Help: "Time from request to the end of the answer.",
@@ -61,7 +63,7 @@ func NewMetrics(o MetricsOptions) *Metrics {
 		}),
 	}
 	m.registry.MustRegister(
-		m.decisions, m.refreshes, m.up, m.expiries, m.cache, m.upstream, m.durations, m.security, m.dropped, buildInfo(o.Version),
+		m.decisions, m.refreshes, m.up, m.expiries, m.cache, m.befell, m.upstream, m.durations, m.security, m.dropped, buildInfo(o.Version),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	if o.CacheBytes != nil {
@@ -72,6 +74,9 @@ func NewMetrics(o MetricsOptions) *Metrics {
 	// An alert on an increase needs the zero before it.
 	for _, kind := range securityEvents() {
 		m.security.WithLabelValues(kind)
+	}
+	for _, kind := range []string{"fill_failed", "damaged", "count_failed", "evict_failed", "uncached"} {
+		m.befell.WithLabelValues(kind)
 	}
 	return m
 }
@@ -144,6 +149,9 @@ func (m *Metrics) Cache(kind string, hit bool) {
 	}
 	m.cache.WithLabelValues(kind, result).Inc()
 }
+
+// CacheEvent counts what went wrong in the cache, by kind, such as "uncached".
+func (m *Metrics) CacheEvent(kind string) { m.befell.WithLabelValues(kind).Inc() }
 
 // Upstream counts one exchange with a registry; the code is the class of the answer, "2xx".
 func (m *Metrics) Upstream(registry, code string) { m.upstream.WithLabelValues(registry, code).Inc() }

@@ -53,8 +53,11 @@ func TestMetrics(t *testing.T) {
 	m.Cache("blob", true)
 	m.Cache("blob", false)
 	m.Cache("manifest", true)
+	m.CacheEvent("uncached")
 	equal(t, scrape(t, m, "cache_"),
 		`cache_bytes 42`,
+		`cache_events_total{kind="count_failed"} 0`, `cache_events_total{kind="damaged"} 0`, `cache_events_total{kind="evict_failed"} 0`,
+		`cache_events_total{kind="fill_failed"} 0`, `cache_events_total{kind="uncached"} 1`,
 		`cache_requests_total{kind="blob",result="hit"} 1`, `cache_requests_total{kind="blob",result="miss"} 1`, `cache_requests_total{kind="manifest",result="hit"} 1`)
 	m.Upstream("docker.io", "2xx")
 	m.Answered("manifest", 3*time.Millisecond)
@@ -158,7 +161,7 @@ func TestNames(t *testing.T) {
 		}
 	}
 	want := []string{
-		"audit_dropped_total", "build_info", "cache_bytes", "cache_requests_total", "decisions_total", "metadata_expiry_seconds", "request_duration_seconds",
+		"audit_dropped_total", "build_info", "cache_bytes", "cache_events_total", "cache_requests_total", "decisions_total", "metadata_expiry_seconds", "request_duration_seconds",
 		"security_events_total", "source_refresh_total", "source_up", "upstream_requests_total",
 	}
 	if !slices.Equal(got, want) {
