@@ -28,6 +28,15 @@ func (h *Handler) blob(w http.ResponseWriter, r *http.Request, q route.Request) 
 	if !ok {
 		return denied(d)
 	}
+	// Small content is mostly in memory, and nothing has to be made ready to ask for it.
+	if b, err := h.o.Cache.Get(target.Digest); err == nil && b.Size() > 0 && b.Size() <= cache.Small {
+		if small, err := b.Bytes(r.Context(), cache.Small); err == nil {
+			h.looked(route.Blob, true)
+			h.markSigned(target.Digest)
+			h.sendSmall(w, r, target.Digest, small)
+			return nil
+		}
+	}
 	size := int64(-1)
 	var small []byte // all of it, where it is small and here
 	var content io.ReadSeekCloser
@@ -39,8 +48,8 @@ func (h *Handler) blob(w http.ResponseWriter, r *http.Request, q route.Request) 
 		content, err = open(r, b)
 		return err
 	})
-	if err == nil && h.signed.Contains(target.Digest) {
-		h.mark(target.Digest)
+	if err == nil {
+		h.markSigned(target.Digest)
 	}
 	switch {
 	case err == nil && small != nil:
@@ -126,11 +135,14 @@ var conditions = [...]string{"Range", "If-Range", "If-Match", "If-None-Match", "
 
 // describe sets the headers that every answer with a blob has.
 func describe(head http.Header, d digest.Digest) {
-	head["Docker-Content-Digest"] = []string{d.String()}
-	head["Etag"] = []string{`"` + d.String() + `"`}
+	values := [...]string{d.String(), quoted(d)}
+	head["Docker-Content-Digest"], head["Etag"] = values[:1:1], values[1:]
 	head["Content-Type"] = binaryType
 	head["Cache-Control"] = immutable
 }
+
+// quoted returns the entity tag of content.
+func quoted(d digest.Digest) string { return `"` + d.String() + `"` }
 
 // send writes the answer. The error is that of content which failed after the answer had begun.
 func (h *Handler) send(w http.ResponseWriter, r *http.Request, d digest.Digest, size int64, content io.ReadSeekCloser) error {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,10 +37,16 @@ const (
 // A manifest is one that was hashed and inspected: its bytes, or, if it is large, its content on disk, so that a client that
 // takes its time holds no memory. Release must be called when it is not needed any more.
 type manifest struct {
-	body      []byte
-	content   io.ReadSeekCloser
-	size      int64
-	mediaType string
+	*label
+	body    []byte
+	content io.ReadSeekCloser
+	size    int64
+}
+
+// A label is what the headers of answers say of a manifest that was inspected. Nobody changes it.
+type label struct {
+	mediaType                         string
+	contentType, length, digest, etag []string
 }
 
 func (m manifest) release() {
@@ -52,6 +60,15 @@ func (m manifest) release() {
 // PRODUCT: invariant 3, a manifest is hashed whole before its first byte leaves.
 func (h *Handler) content(ctx context.Context, who, repository string, d digest.Digest) (manifest, error) {
 	var m manifest
+	// Mostly it is in memory, and nothing has to be made ready to ask for it.
+	if b, err := h.o.Cache.Get(d); err == nil && b.Size() <= maxSmall {
+		if m, err = h.small(ctx, b); err == nil {
+			if who != "" {
+				h.looked(route.Manifest, true)
+			}
+			return m, nil
+		}
+	}
 	ask := func(ctx context.Context, offset int64) (io.ReadCloser, int64, error) {
 		if offset != 0 {
 			return nil, 0, fs.ErrInvalid // a manifest comes whole
@@ -80,8 +97,8 @@ func (h *Handler) small(ctx context.Context, b *cache.Blob) (manifest, error) {
 	if err != nil {
 		return manifest{}, err
 	}
-	mediaType, err := h.inspect(b.Digest(), body)
-	return manifest{body: body, size: int64(len(body)), mediaType: mediaType}, err
+	l, err := h.inspect(b.Digest(), body)
+	return manifest{label: l, body: body, size: int64(len(body))}, err
 }
 
 // big returns a manifest of which nothing is held in memory but while it is hashed and inspected. That comes when all of it
@@ -126,18 +143,23 @@ func (h *Handler) look(ctx context.Context, b *cache.Blob) (manifest, error) {
 	return m, err
 }
 
-// inspect returns the media type of a manifest whose bytes have digest d. It is asked for every manifest that is served,
-// so that it does not matter who put the bytes into the cache.
-func (h *Handler) inspect(d digest.Digest, body []byte) (string, error) {
-	if t, ok := h.types.Get(d); ok {
-		return t, nil
+// inspect returns the label of a manifest whose bytes have digest d. It is asked for every manifest that is served, so that
+// it does not matter who put the bytes into the cache.
+func (h *Handler) inspect(d digest.Digest, body []byte) (*label, error) {
+	if l, ok := h.labels.Get(d); ok {
+		return l, nil
 	}
 	k, err := kindOf(body)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	h.types.Add(d, k.mediaType)
-	return k.mediaType, nil
+	d = digest.Digest(strings.Clone(string(d))) // lest a whole request be held
+	l := &label{
+		mediaType: k.mediaType, contentType: []string{k.mediaType}, length: []string{strconv.Itoa(len(body))},
+		digest: []string{d.String()}, etag: []string{quoted(d)},
+	}
+	h.labels.Add(d, l)
+	return l, nil
 }
 
 // askManifest asks the registry, and refuses what must not be served before it gets into the cache. Bytes that are not

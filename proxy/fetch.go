@@ -107,6 +107,9 @@ func (h *Handler) looked(k route.Kind, hit bool) {
 // foreign tells whether err may be the failure of somebody else's origin, or of content that is gone from the cache since
 // it was found there.
 func (o origin) foreign(err error) bool {
+	if err == nil {
+		return false
+	}
 	var e *originError
 	if errors.As(err, &e) {
 		return e.kind != o.kind || e.repository != o.repository

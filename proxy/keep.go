@@ -71,5 +71,12 @@ func (h *Handler) note(repository string, d digest.Digest, body []byte) error {
 	return err
 }
 
+// markSigned marks content as what goes last if a manifest of a signed tag names it.
+func (h *Handler) markSigned(d digest.Digest) {
+	if h.signed.Contains(d) {
+		h.mark(d)
+	}
+}
+
 // mark marks content as what goes last. It may be gone, or never have been kept: then there is nothing to mark.
 func (h *Handler) mark(d digest.Digest) { _ = h.o.Cache.Keep(d) }

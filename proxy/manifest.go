@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -18,12 +17,13 @@ import (
 // manifest answers a request for a manifest, by tag or by digest, GET or HEAD: all of them take this way.
 // OCI: end-3
 func (h *Handler) manifest(w http.ResponseWriter, r *http.Request, q route.Request) error {
-	if repository, err := h.names.repository(r.Host, q); err == nil && q.Tag != "" {
+	repository, err := h.names.repository(r.Host, q)
+	if err == nil && q.Tag != "" {
 		if rule, ok := h.o.Decider.Open(repository); ok {
 			return h.openManifest(w, r, q, repository, rule)
 		}
 	}
-	d, err := h.decide(r, q)
+	d, err := h.decideOn(r, q, repository, err)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (h *Handler) manifest(w http.ResponseWriter, r *http.Request, q route.Reque
 	}
 	defer m.release()
 	var served digest.Digest
-	if _, ok = d.Admit(); ok && m.mediaType != "" {
+	if _, ok = d.Admit(); ok && m.label != nil {
 		served = target.Digest
 	}
 	if err := h.record(r, q, d, served); err != nil {
@@ -71,7 +71,7 @@ func (h *Handler) manifest(w http.ResponseWriter, r *http.Request, q route.Reque
 	case gone:
 		panic(http.ErrAbortHandler) // nobody is there to answer
 	}
-	h.writeManifest(w, r, q, target.Digest, m)
+	h.writeManifest(w, r, q, m)
 	return nil
 }
 
@@ -148,29 +148,28 @@ func attachment(tag string) bool {
 }
 
 // writeManifest sends the manifest, or 304 to a client that has it. Both come after the decision.
-func (h *Handler) writeManifest(w http.ResponseWriter, r *http.Request, q route.Request, d digest.Digest, m manifest) {
-	etag := `"` + d.String() + `"`
+func (h *Handler) writeManifest(w http.ResponseWriter, r *http.Request, q route.Request, m manifest) {
 	head := w.Header()
-	head["Docker-Content-Digest"] = []string{d.String()}
-	head["Etag"] = []string{etag}
+	head["Docker-Content-Digest"] = m.digest
+	head["Etag"] = m.etag
 	head["Cache-Control"] = revalidated
 	if q.Tag == "" {
 		head["Cache-Control"] = immutable
 	}
-	if matches(r.Header.Values("If-None-Match"), etag) {
+	if matches(r.Header.Values("If-None-Match"), m.etag[0]) {
 		h.extend(w)
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	head["Content-Type"] = []string{m.mediaType}
-	if m.content == nil {
-		h.write(w, r, http.StatusOK, m.body)
-		return
-	}
-	head["Content-Length"] = []string{strconv.FormatInt(m.size, 10)}
+	head["Content-Type"] = m.contentType
+	head["Content-Length"] = m.length
 	h.extend(w)
 	w.WriteHeader(http.StatusOK)
-	if r.Method != http.MethodHead {
+	switch {
+	case r.Method == http.MethodHead:
+	case m.content == nil:
+		_, _ = w.Write(m.body)
+	default:
 		_, _ = io.CopyN(w, m.content, m.size) // short only for a client that has left, or a disk that fails: the length tells
 	}
 }

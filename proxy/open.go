@@ -67,7 +67,7 @@ func (h *Handler) openManifest(w http.ResponseWriter, r *http.Request, q route.R
 	case err != nil:
 		return h.refused(trust.Decision{ID: id, Name: n, Mode: rule.Mode, Rule: rule.Name, Source: rule.Source}.Refused(failure(err), err), q)
 	}
-	h.writeManifest(w, r, q, d, m)
+	h.writeManifest(w, r, q, m)
 	return nil
 }
 

@@ -155,7 +155,7 @@ func TestOneQuestionPerTag(t *testing.T) {
 			}
 		})
 	}
-	g.until("32 in flight", func() bool { return len(g.requests) == 32 })
+	g.until("32 in flight", func() bool { g.mu.Lock(); defer g.mu.Unlock(); return g.inFlight == 32 })
 	close(stall)
 	all.Wait()
 	if n := g.registry.Count("HEAD", "/v2/exempt/app/manifests/v1"); n > 2 {

@@ -117,15 +117,15 @@ type Handler struct {
 	names compiled
 	idle  time.Duration // idleLimit, but for tests
 
-	mu      sync.Mutex
-	clients map[string]int // requests in flight, by client
+	mu       sync.Mutex
+	inFlight int            // requests
+	clients  map[string]int // likewise, by client
 
-	requests  chan struct{}       // holds one element for each request in flight
 	large     *semaphore.Weighted // bytes of large manifests in memory
 	manifests slots               // questions for manifests, by registry
 	referrers slots               // questions for referrers, by registry
 
-	types   *lru.Cache[digest.Digest, string]   // media types of manifests that were inspected
+	labels  *lru.Cache[digest.Digest, *label]   // of manifests that were inspected
 	lengths *lru.Cache[digest.Digest, struct{}] // manifests whose length was reported already
 	seconds *lru.Cache[digest.Digest, string]   // SHA-512 of manifests that were signed with one
 
@@ -161,7 +161,7 @@ func New(o Options) *Handler {
 		o.Log = zap.NewNop()
 	}
 	// The caches fail only for a size below one.
-	types, _ := lru.New[digest.Digest, string](maxRemembered)
+	labels, _ := lru.New[digest.Digest, *label](maxRemembered)
 	lengths, _ := lru.New[digest.Digest, struct{}](maxRemembered)
 	seconds, _ := lru.New[digest.Digest, string](maxRemembered)
 	meanings, _ := lru.New[trust.Name, answered](maxRemembered)
@@ -171,10 +171,9 @@ func New(o Options) *Handler {
 	cleared, _ := lru.New[suspect, struct{}](maxRemembered)
 	return &Handler{
 		o: o, names: o.Names.compile(), idle: idleLimit,
-		requests:  make(chan struct{}, maxInFlight),
 		large:     semaphore.NewWeighted(maxLarge),
 		manifests: newSlots(o.Names, maxQuestions), referrers: newSlots(o.Names, maxQuestions),
-		types: types, lengths: lengths, seconds: seconds, meanings: meanings, denials: denials,
+		labels: labels, lengths: lengths, seconds: seconds, meanings: meanings, denials: denials,
 		signed: signed, linked: linked, keeping: make(chan struct{}, maxKeeping),
 		cleared: cleared, suspicions: make(chan struct{}, maxSuspicions), pending: newSlots(o.Names, maxPending), clients: make(map[string]int),
 	}
@@ -214,39 +213,42 @@ var (
 // admit answers the request if there is room for one more.
 // PRODUCT: invariant 9, requests in flight are bounded, and none waits in a queue.
 func (h *Handler) admit(w http.ResponseWriter, r *http.Request, q route.Request) error {
-	full := &refusal{
+	from := client(r)
+	if !h.enter(from) {
+		return full()
+	}
+	defer h.leave(from)
+	return h.answer(w, r, q)
+}
+
+// full returns the answer to a request for which there is no room.
+func full() error {
+	return &refusal{
 		status: http.StatusServiceUnavailable, code: "UNAVAILABLE", retryAfter: 2,
 		message: "the gateway answers as many requests as it can take: try again",
 	}
-	leave, ok := h.enter(client(r))
-	if !ok {
-		return full
-	}
-	defer leave()
-	select {
-	case h.requests <- struct{}{}:
-		defer func() { <-h.requests }()
-		return h.answer(w, r, q)
-	default:
-		return full
-	}
 }
 
-// enter counts a request of a client, if that has not too many already.
-func (h *Handler) enter(client string) (leave func(), ok bool) {
+// enter counts a request of a client, unless there are too many already, or too many of the client's.
+func (h *Handler) enter(client string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.clients[client] >= maxPerClient {
-		return nil, false
+	if h.inFlight >= maxInFlight || h.clients[client] >= maxPerClient {
+		return false
 	}
+	h.inFlight++
 	h.clients[client]++
-	return func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if h.clients[client]--; h.clients[client] == 0 {
-			delete(h.clients, client)
-		}
-	}, true
+	return true
+}
+
+// leave ends what enter has begun.
+func (h *Handler) leave(client string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.inFlight--
+	if h.clients[client]--; h.clients[client] == 0 {
+		delete(h.clients, client)
+	}
 }
 
 // answer calls the handler of the endpoint. An error means that nothing was written yet.
@@ -272,6 +274,11 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, q route.Request
 // no meaning, so that there was nothing to decide.
 func (h *Handler) decide(r *http.Request, q route.Request) (trust.Decision, error) {
 	repository, err := h.names.repository(r.Host, q)
+	return h.decideOn(r, q, repository, err)
+}
+
+// decideOn is decide where it is known already which repository q means, or why it means none.
+func (h *Handler) decideOn(r *http.Request, q route.Request, repository string, err error) (trust.Decision, error) {
 	switch u, ok := err.(*unknown); {
 	case ok:
 		return h.unknown(u, q), nil

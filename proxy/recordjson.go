@@ -16,8 +16,7 @@ func (r Record) AppendJSON(b []byte) []byte {
 		{"decision", r.Decision}, {"client", r.Client}, {"identity", r.Identity}, {"method", r.Method}, {"name", r.Name}, {"tag", r.Tag},
 		{"digest", string(r.Digest)}, {"verdict", r.Verdict}, {"mode", r.Mode}, {"reason", r.Reason}, {"rule", r.Rule}, {"source", r.Source},
 	} {
-		b = append(append(append(b, `,"`...), m.name...), `":`...)
-		b = appendString(b, m.value)
+		b = appendMember(append(b, ','), m.name, m.value)
 	}
 	b = append(b, `,"versions":{`...)
 	for i, v := range r.Versions {
@@ -41,6 +40,12 @@ func (r Record) AppendJSON(b []byte) []byte {
 		b = append(b, `,"grace":true`...)
 	}
 	return append(b, '}')
+}
+
+// appendMember appends a member of an object whose name needs no escapes.
+func appendMember(b []byte, name, value string) []byte {
+	b = append(append(append(b, '"'), name...), `":`...)
+	return appendString(b, value)
 }
 
 // appendStrings appends a list of strings; one that was never made is null.

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -29,10 +28,8 @@ type refusal struct {
 
 // A detail is what programs read of a refusal that somebody decided.
 type detail struct {
-	Reason   trust.Reason `json:"reason"`
-	Rule     string       `json:"rule"`
-	Source   string       `json:"source"`
-	Decision string       `json:"decision"`
+	Reason                 trust.Reason
+	Rule, Source, Decision string
 }
 
 // Error returns the message.
@@ -90,7 +87,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	head := w.Header()
 	head["Content-Type"] = jsonType
 	head["Cache-Control"] = noStore
-	head.Set("Warning", warning(x.message))
+	head["Warning"] = []string{warning(x.message)}
 	if x.retryAfter > 0 {
 		head.Set("Retry-After", strconv.Itoa(x.retryAfter))
 	}
@@ -109,14 +106,19 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // body returns the JSON that the distribution specification wants.
 func (x *refusal) body() []byte {
-	type entry struct {
-		Code    string  `json:"code"`
-		Message string  `json:"message"`
-		Detail  *detail `json:"detail,omitempty"`
+	b := make([]byte, 0, 2*len(x.message)+512)
+	b = append(b, `{"errors":[{`...)
+	b = appendMember(b, "code", x.code)
+	b = appendMember(append(b, ','), "message", x.message)
+	if t := x.detail; t != nil {
+		b = append(b, `,"detail":{`...)
+		b = appendMember(b, "reason", string(t.Reason))
+		b = appendMember(append(b, ','), "rule", t.Rule)
+		b = appendMember(append(b, ','), "source", t.Source)
+		b = appendMember(append(b, ','), "decision", t.Decision)
+		b = append(b, '}')
 	}
-	// Strings and a struct of strings always have a JSON form.
-	b, _ := json.Marshal(map[string][]entry{"errors": {{x.code, x.message, x.detail}}})
-	return b
+	return append(b, "}]}"...)
 }
 
 // warning returns a Warning header that says message; some clients show it where they show no body.
@@ -125,9 +127,11 @@ func warning(message string) string {
 	if len(message) > maxWarning {
 		message = message[:maxWarning]
 	}
-	text := strings.ReplaceAll(strings.ReplaceAll(oneLine(message), `\`, `\\`), `"`, `\"`)
-	return `299 tagwarden "` + text + `"`
+	return `299 tagwarden "` + escaper.Replace(oneLine(message)) + `"`
 }
+
+// escaper makes text the content of a quoted-string.
+var escaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // oneLine leaves of s what is printable ASCII.
 func oneLine(s string) string {

@@ -118,14 +118,16 @@ func TestUnknownMessages(t *testing.T) {
 // PRODUCT: invariant 9, too much at once is refused at once, before anybody is asked.
 func TestInFlight(t *testing.T) {
 	g := newGate(t)
-	for range maxInFlight {
-		g.requests <- struct{}{}
+	for i := range maxInFlight {
+		if !g.enter(fmt.Sprint(i % (maxInFlight / maxPerClient * 2))) {
+			t.Fatal(i)
+		}
 	}
 	a := g.get("GET", "/v2/corp/free/app/manifests/"+digest.FromString("x").String())
 	if code, _, _ := refusalIn(t, a); a.status != 503 || code != "UNAVAILABLE" || a.header.Get("Retry-After") == "" || len(g.asked()) > 0 {
 		t.Errorf("%d %v", a.status, a.header)
 	}
-	<-g.requests
+	g.leave("0")
 	if a := g.get("GET", "/v2/"); a.status != http.StatusOK || string(a.body) != "{}" {
 		t.Error(a.status)
 	}

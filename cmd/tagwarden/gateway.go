@@ -28,9 +28,6 @@ import (
 // watchEvery is how often the configuration and the files it names are looked at for changes.
 const watchEvery = 2 * time.Second
 
-// lineSize is about how many bytes a line of the audit log has.
-const lineSize = 768
-
 // retryTicks is how many looks later a rejected configuration is tried again although nothing has changed.
 const retryTicks = 15
 
@@ -42,7 +39,8 @@ type gateway struct {
 	kept    *state.Store
 	content *cache.Store
 	lines   *audit.Log
-	audit   *logFile // nil: lines go to standard output
+	audit   *logFile  // nil: lines go to standard output
+	scratch sync.Pool // of *[]byte, each for one line
 	newID   func() string
 	hangup  chan os.Signal
 	// drain is how long requests under way may go on after the signal to end; listening is told where the gateway listens.
@@ -111,7 +109,10 @@ func (g *gateway) generation(cfg *config.Config) (*generation, error) {
 		Decider: next.decider, Upstream: next.registries, Cache: g.content, Names: namesOf(cfg), NewID: g.newID, Observe: g.o.proxy, Log: g.log,
 		Record: func(r proxy.Record) error {
 			g.o.decision(r)
-			return g.lines.Record(r.AppendJSON(make([]byte, 0, lineSize)))
+			line := g.scratch.Get().(*[]byte)
+			defer g.scratch.Put(line)
+			*line = r.AppendJSON((*line)[:0])
+			return g.lines.Record(*line)
 		},
 		Recordable: g.lines.Full, Go: g.beside.Go,
 		Prefetch: g.o.ahead, Platforms: cfg.Cache.Platforms, CacheSize: cfg.Cache.Size,

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -54,7 +55,7 @@ func serveCommand(file *string) *cobra.Command {
 
 // newGateway returns a gateway that reads its configuration again from the file.
 func newGateway(file string, log *zap.Logger) *gateway {
-	return &gateway{file: file, log: log, newID: newIDs(), hangup: make(chan os.Signal, 1), drain: drainTime, listening: func(net.Addr, net.Addr) {}}
+	return &gateway{file: file, log: log, newID: newIDs(), scratch: sync.Pool{New: func() any { return new([]byte) }}, hangup: make(chan os.Signal, 1), drain: drainTime, listening: func(net.Addr, net.Addr) {}}
 }
 
 // serve runs the gateway until ctx ends, and then lets what is under way finish.

@@ -25,45 +25,56 @@ type MetricsOptions struct {
 // not block.
 type Metrics struct {
 	registry  *prometheus.Registry
-	decisions *prometheus.CounterVec
+	decisions *known[decision, prometheus.Counter]
 	refreshes *prometheus.CounterVec
 	up        *prometheus.GaugeVec
 	expiries  *expiries
-	cache     *prometheus.CounterVec
+	cache     *known[lookup, prometheus.Counter]
 	befell    *prometheus.CounterVec
 	upstream  *prometheus.CounterVec
-	durations *prometheus.HistogramVec
+	durations *known[string, prometheus.Observer] // by op
 	security  *prometheus.CounterVec
 	dropped   prometheus.Counter
 }
+
+// The labels of counters that every request moves.
+type (
+	decision struct{ rule, mode, verdict, reason string }
+	lookup   struct{ kind, result string }
+)
 
 // NewMetrics returns the metrics of a gateway that has done nothing yet.
 func NewMetrics(o MetricsOptions) *Metrics {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	decisions := counters("decisions_total", "Decisions on tags and manifests, and refused lists of tags.", "rule", "mode", "verdict", "reason")
+	lookups := counters("cache_requests_total", "Content asked of the cache.", "kind", "result")
+	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "tagwarden_request_duration_seconds", Help: "Time from request to the end of the answer.",
+		Buckets: []float64{.001, .005, .025, .1, .5, 2.5, 10, 60, 300},
+	}, []string{"op"})
 	m := &Metrics{
-		registry:  prometheus.NewRegistry(),
-		decisions: counters("decisions_total", "Decisions on tags and manifests, and refused lists of tags.", "rule", "mode", "verdict", "reason"),
+		registry: prometheus.NewRegistry(),
+		decisions: newKnown(func(d decision) prometheus.Counter {
+			return decisions.WithLabelValues(d.rule, d.mode, d.verdict, d.reason)
+		}),
 		refreshes: counters("source_refresh_total", "Refreshes of trust data: changed, unchanged, or the reason why one failed.", "source", "result"),
 		up: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "tagwarden_source_up", Help: "Whether the source answered when it was asked last.",
 		}, []string{"source"}),
-		expiries: newExpiries(o.Now),
-		cache:    counters("cache_requests_total", "Content asked of the cache.", "kind", "result"),
-		befell:   counters("cache_events_total", "What went wrong in the cache.", "kind"),
-		upstream: counters("upstream_requests_total", "HTTP exchanges with registries, by class of the answer.", "registry", "code"),
-		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "tagwarden_request_duration_seconds", Help: "Time from request to the end of the answer.",
-			Buckets: []float64{.001, .005, .025, .1, .5, 2.5, 10, 60, 300},
-		}, []string{"op"}),
-		security: counters("security_events_total", "Events that somebody may have caused on purpose.", "kind"),
+		expiries:  newExpiries(o.Now),
+		cache:     newKnown(func(l lookup) prometheus.Counter { return lookups.WithLabelValues(l.kind, l.result) }),
+		befell:    counters("cache_events_total", "What went wrong in the cache.", "kind"),
+		upstream:  counters("upstream_requests_total", "HTTP exchanges with registries, by class of the answer.", "registry", "code"),
+		durations: newKnown(func(op string) prometheus.Observer { return durations.WithLabelValues(op) }),
+		security:  counters("security_events_total", "Events that somebody may have caused on purpose.", "kind"),
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "tagwarden_audit_dropped_total", Help: "Decisions that are missing in the audit log.",
 		}),
 	}
 	m.registry.MustRegister(
-		m.decisions, m.refreshes, m.up, m.expiries, m.cache, m.befell, m.upstream, m.durations, m.security, m.dropped, buildInfo(o.Version),
+		decisions, m.refreshes, m.up, m.expiries, lookups, m.befell, m.upstream, durations, m.security, m.dropped, buildInfo(o.Version),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	if o.CacheBytes != nil {
@@ -116,7 +127,7 @@ func (m *Metrics) Decision(rule, mode, verdict, reason string) {
 	if rule == "" {
 		rule = "none"
 	}
-	m.decisions.WithLabelValues(rule, mode, verdict, reason).Inc()
+	m.decisions.get(decision{rule, mode, verdict, reason}).Inc()
 }
 
 // Trust counts what happened to trust data in the background.
@@ -147,7 +158,7 @@ func (m *Metrics) Cache(kind string, hit bool) {
 	if hit {
 		result = "hit"
 	}
-	m.cache.WithLabelValues(kind, result).Inc()
+	m.cache.get(lookup{kind, result}).Inc()
 }
 
 // CacheEvent counts what went wrong in the cache, by kind, such as "uncached".
@@ -158,7 +169,7 @@ func (m *Metrics) Upstream(registry, code string) { m.upstream.WithLabelValues(r
 
 // Answered counts one answered request for an op, such as "manifest".
 func (m *Metrics) Answered(op string, took time.Duration) {
-	m.durations.WithLabelValues(op).Observe(took.Seconds())
+	m.durations.get(op).Observe(took.Seconds())
 }
 
 // Security counts one security event of a kind.

@@ -5,16 +5,18 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
 const (
-	// queueLines is how many lines may wait to be written.
-	queueLines = 8 << 10
-	// batchBytes is about how many bytes go out in one write.
-	batchBytes = 64 << 10
+	// maxWaiting is at how many bytes of waiting lines no more are taken; as many may be written meanwhile.
+	maxWaiting = 4 << 20
+	// gather is how long a line may wait for others that go out with it: one write costs more than many lines.
+	gather = 5 * time.Millisecond
+	// spareBytes is how large a buffer is kept for the next lines.
+	spareBytes = 256 << 10
 	// retryEvery is how often a write that failed is tried again under Refuse.
 	retryEvery = time.Second
 )
@@ -30,18 +32,19 @@ type Options struct {
 	Dropped func(lines int, err error)
 }
 
-// A Log writes lines to one writer from a queue of bounded length.
+// A Log writes lines to one writer, from memory of bounded size, a few milliseconds after they came.
 type Log struct {
 	o       Options
 	w       io.Writer
-	queue   chan []byte
+	some    chan struct{} // holds one element when lines have begun to wait
 	stop    chan struct{} // closed by Close
 	stopped chan struct{} // closed when the last line was written
-	failing atomic.Bool   // under Refuse: the writer does not take lines now
 	cut     bool          // what was written ends within a line; of run alone
 
-	mu     sync.RWMutex
-	closed bool // no line goes into the queue any more
+	mu      sync.Mutex
+	waiting []byte // lines, each with its end
+	failing bool   // under Refuse: the writer does not take lines now
+	closed  bool   // no line is taken any more
 }
 
 // New returns a log that writes to w until it is closed. Nobody else may write to w meanwhile.
@@ -49,43 +52,60 @@ func New(w io.Writer, o Options) *Log {
 	if o.Dropped == nil {
 		o.Dropped = func(int, error) {}
 	}
-	l := &Log{o: o, w: w, queue: make(chan []byte, queueLines), stop: make(chan struct{}), stopped: make(chan struct{})}
+	l := &Log{o: o, w: w, some: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{})}
 	go l.run()
 	return l
 }
 
-// Record puts a line, without its end, into the queue; it is the log's from then on. The error is ErrFull when the line
-// cannot be kept and must be.
+// Record takes a copy of a line, given without its end. The error is ErrFull when the line cannot be kept and must be.
 func (l *Log) Record(line []byte) error {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	// PRODUCT: section 2, refuse stops serving while the log takes nothing.
-	if l.failing.Load() {
-		return ErrFull
-	}
-	if !l.closed {
-		select {
-		case l.queue <- append(line, '\n'):
-			return nil
-		default:
-		}
-	}
-	if l.o.Refuse {
+	taken, first := l.add(line)
+	switch {
+	case first:
+		l.some <- struct{}{}
+		return nil
+	case taken:
+		return nil
+	case l.o.Refuse:
 		return ErrFull
 	}
 	l.o.Dropped(1, ErrFull)
 	return nil
 }
 
+// add lets a line wait, if there is room for it, and tells whether it is the first that does.
+func (l *Log) add(line []byte) (taken, first bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	// PRODUCT: section 2, refuse stops serving while the log takes nothing.
+	if l.failing || l.closed || len(l.waiting) >= maxWaiting {
+		return false, false
+	}
+	first = len(l.waiting) == 0
+	l.waiting = append(append(l.waiting, line...), '\n')
+	return true, first
+}
+
+// take returns the lines that wait; those that come from now on go into empty.
+func (l *Log) take(empty []byte) []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lines := l.waiting
+	l.waiting = empty[:0]
+	return lines
+}
+
 // Full returns the error that Record would return now.
 func (l *Log) Full() error {
-	if l.o.Refuse && (l.failing.Load() || len(l.queue) == cap(l.queue)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.o.Refuse && (l.failing || len(l.waiting) >= maxWaiting) {
 		return ErrFull
 	}
 	return nil
 }
 
-// Close writes what is in the queue, and ends the log. What is recorded later is lost, and counted as such.
+// Close writes what waits, and ends the log. What is recorded later is lost, and counted as such.
 func (l *Log) Close() {
 	l.mu.Lock()
 	l.closed = true
@@ -96,44 +116,50 @@ func (l *Log) Close() {
 
 func (l *Log) run() {
 	defer close(l.stopped)
-	for {
+	var spare []byte
+	wait := time.NewTimer(gather)
+	defer wait.Stop()
+	for open := true; open; {
 		select {
-		case line := <-l.queue:
-			l.write(l.batch(line))
-		case <-l.stop:
-			for len(l.queue) > 0 {
-				l.write(l.batch(<-l.queue))
+		case <-l.some:
+			wait.Reset(gather)
+			select {
+			case <-wait.C:
+			case <-l.stop:
+				open = false
 			}
-			return
+		case <-l.stop:
+			open = false
+		}
+		lines := l.take(spare)
+		if len(lines) > 0 {
+			l.write(lines)
+		}
+		if spare = nil; cap(lines) <= spareBytes {
+			spare = lines
 		}
 	}
 }
 
-// batch returns the line with those that wait behind it, up to the size of one write.
-func (l *Log) batch(line []byte) []byte {
-	for len(line) < batchBytes {
-		select {
-		case next := <-l.queue:
-			line = append(line, next...)
-		default:
-			return line
-		}
-	}
-	return line
+// fail notes whether the writer takes lines.
+func (l *Log) fail(failing bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failing = failing
 }
 
 // write writes whole lines. Those that cannot be written are lost, or, under Refuse, tried again until the log is closed.
 func (l *Log) write(batch []byte) {
 	for {
 		if l.cut {
-			batch = append([]byte{'\n'}, batch...)
+			batch = slices.Insert(batch, 0, '\n')
 		}
 		n, err := l.w.Write(batch)
 		if n > 0 {
 			l.cut = batch[n-1] != '\n'
 		}
 		if err == nil {
-			l.failing.Store(false)
+			l.fail(false)
 			return
 		}
 		// A line of which a part was written comes again, whole.
@@ -141,7 +167,7 @@ func (l *Log) write(batch []byte) {
 			l.o.Dropped(bytes.Count(batch, newline), err)
 			return
 		}
-		l.failing.Store(true)
+		l.fail(true)
 		again := time.NewTimer(retryEvery)
 		select {
 		case <-again.C:

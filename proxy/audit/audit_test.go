@@ -67,7 +67,7 @@ func TestFullQueue(t *testing.T) {
 			dropped := 0
 			l := New(&s, Options{Refuse: refuse, Dropped: func(n int, _ error) { dropped += n }})
 			var refused int
-			for range queueLines + 100000 {
+			for range maxWaiting {
 				if l.Record([]byte(`"x"`)) != nil {
 					refused++
 				}
@@ -89,6 +89,7 @@ func TestDiskFullAndFreedAgain(t *testing.T) {
 		if err := l.Record([]byte(`"first"`)); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(gather)
 		synctest.Wait()
 		if err := l.Full(); !errors.Is(err, ErrFull) {
 			t.Errorf("full: %v", err)
@@ -136,6 +137,7 @@ func TestCloseWhileTheDiskIsFull(t *testing.T) {
 		if err := l.Record([]byte(`"x"`)); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(gather)
 		synctest.Wait()
 		l.Close()
 		if dropped != 1 {
@@ -155,6 +157,7 @@ func TestCutLine(t *testing.T) {
 			if err := l.Record(fmt.Appendf(nil, "%q", fmt.Sprint("line", i))); err != nil {
 				t.Fatal(err)
 			}
+			time.Sleep(gather)
 			synctest.Wait()
 		}
 		l.Close()
@@ -180,4 +183,36 @@ func TestAfterClose(t *testing.T) {
 	if err := l.Record([]byte(`"late"`)); !errors.Is(err, ErrFull) {
 		t.Error(err)
 	}
+}
+
+// counted is a writer that counts its writes.
+type counted struct {
+	bytes.Buffer
+	writes int
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	c.writes++
+	return c.Buffer.Write(p)
+}
+
+// Lines that come within a few milliseconds go out together, and none waits longer.
+func TestGather(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w counted
+		l := New(&w, Options{})
+		for range 3 {
+			for range 100 {
+				if err := l.Record([]byte(`"x"`)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(gather)
+			synctest.Wait()
+		}
+		if w.writes != 3 || w.Len() != 3*100*4 {
+			t.Errorf("%d bytes in %d writes", w.Len(), w.writes)
+		}
+		l.Close()
+	})
 }
