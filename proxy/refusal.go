@@ -74,15 +74,9 @@ func message(d trust.Decision) string {
 
 // fail writes the answer that err is. It is the only place that does.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	var x *refusal
-	var e *route.Error
-	switch {
-	case errors.As(err, &x):
-	case errors.As(err, &e):
-		x = &refusal{status: e.Status, code: e.Code, message: e.Text}
-	default:
-		h.o.Log.Error("request failed", zap.Error(err))
-		x = &refusal{status: http.StatusInternalServerError, code: "UNKNOWN", message: "the gateway failed; its log says why"}
+	x, ok := err.(*refusal)
+	if !ok {
+		x = h.refusalOf(err)
 	}
 	head := w.Header()
 	head["Content-Type"] = jsonType
@@ -102,6 +96,20 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
 	}
 	h.write(w, r, x.status, x.body())
+}
+
+// refusalOf returns the refusal that is within err, or that err is.
+func (h *Handler) refusalOf(err error) *refusal {
+	var x *refusal
+	var e *route.Error
+	switch {
+	case errors.As(err, &x):
+		return x
+	case errors.As(err, &e):
+		return &refusal{status: e.Status, code: e.Code, message: e.Text}
+	}
+	h.o.Log.Error("request failed", zap.Error(err))
+	return &refusal{status: http.StatusInternalServerError, code: "UNKNOWN", message: "the gateway failed; its log says why"}
 }
 
 // body returns the JSON that the distribution specification wants.

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -12,7 +13,7 @@ func (d Decision) Message() string {
 	if d.Verdict == Allow {
 		return ""
 	}
-	return fmt.Sprintf("%s [%s %s]", d.sentence(), d.Reason, d.ID)
+	return d.sentence() + " [" + string(d.Reason) + " " + d.ID + "]"
 }
 
 func (d Decision) sentence() string {
@@ -26,7 +27,8 @@ func (d Decision) sentence() string {
 	case SignerMissing, SignersDisagree:
 		return fmt.Sprintf("%s is not signed as rule %s asks: %s; %s", d.Name, d.Rule, cause(d.Err), d.signIt())
 	case UnsignedTag:
-		return fmt.Sprintf("%s is not signed: %s lists %s of this repository, not %s; %s", d.Name, d.basis(), count(d.Statement.Listed), d.Name.Tag, d.signIt())
+		// Clients look for tags that are not there with every pull: signatures, for one.
+		return d.Name.String() + " is not signed: " + d.basis() + " lists " + count(d.Statement.Listed) + " of this repository, not " + d.Name.Tag + "; " + d.signIt()
 	case NoTrustData:
 		return fmt.Sprintf("%s is not signed: source %s has no trust data for %s; %s", d.Name, d.Source, d.Name.Repository, d.signIt())
 	case MetadataExpired:
@@ -56,10 +58,10 @@ func (d Decision) basis() string {
 	version := ""
 	for _, v := range st.Versions {
 		if v.Role == "targets" {
-			version = fmt.Sprintf("targets v%d, ", v.Version)
+			version = "targets v" + strconv.FormatInt(v.Version, 10) + ", "
 		}
 	}
-	return fmt.Sprintf("source %s (%schecked %s ago)", d.Source, version, round(d.Time.Sub(st.Checked)))
+	return "source " + d.Source + " (" + version + "checked " + round(d.Time.Sub(st.Checked)).String() + " ago)"
 }
 
 func (d Decision) signIt() string {
@@ -67,14 +69,14 @@ func (d Decision) signIt() string {
 	if d.Name.Tag == "" {
 		n += ":TAG"
 	}
-	return fmt.Sprintf("sign it with \"%s %s\"", d.SignWith, n)
+	return `sign it with "` + d.SignWith + " " + n + `"`
 }
 
 func count(n int) string {
 	if n == 1 {
 		return "1 signed tag"
 	}
-	return fmt.Sprintf("%d signed tags", n)
+	return strconv.Itoa(n) + " signed tags"
 }
 
 // maxCause is the most bytes of a message that say why.
