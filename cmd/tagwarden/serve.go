@@ -30,6 +30,8 @@ const (
 	lockWait = 30 * time.Second
 	// drainTime is how long requests under way may go on after the signal to end.
 	drainTime = 5 * time.Minute
+	// tellEvery is how often clients are told to go while it drains.
+	tellEvery = time.Second
 )
 
 func serveCommand(file *string) *cobra.Command {
@@ -168,9 +170,24 @@ func (g *gateway) listen(ctx context.Context, cfg *config.Config) error {
 		ctx, cancel := context.WithTimeout(context.Background(), g.drain)
 		defer cancel()
 		// The admin port goes last, so that it tells how the drain goes on.
-		return errors.Join(door.Shutdown(ctx), desk.Shutdown(ctx))
+		return errors.Join(shutdown(ctx, door), shutdown(ctx, desk))
 	})
 	return all.Wait()
+}
+
+// shutdown ends a server when the answers under way have ended, or when ctx does. Shutdown tells only those HTTP/2
+// connections to go that it knows of when it is called; one whose handshake ends a moment later would be waited for although
+// it asks for nothing. So it is called again and again.
+func shutdown(ctx context.Context, s *http.Server) error {
+	for {
+		turn, cancel := context.WithTimeout(ctx, tellEvery)
+		err := s.Shutdown(turn)
+		over := turn.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err == nil || !over {
+			return err
+		}
+	}
 }
 
 // closed returns nil for a server that was told to end.
