@@ -23,6 +23,8 @@ func Server(h http.Handler, log *zap.Logger) *http.Server {
 		ErrorLog:          l,
 		// OPTIONS * is answered as any other method is.
 		DisableGeneralOptionsHandler: true,
-		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: 128},
+		// PRODUCT: invariant 9, a stream that a client does not read is reset at its deadline; but when nothing at all can be
+		// written to the client, that cannot be either, and the connection is cut.
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 128, WriteByteTimeout: idleLimit},
 	}
 }

@@ -85,6 +85,9 @@ func TestServerLimits(t *testing.T) {
 	if s.ReadHeaderTimeout != 10*time.Second || s.IdleTimeout != 2*time.Minute || s.MaxHeaderBytes != 32<<10 || s.WriteTimeout != 0 || s.ReadTimeout != 0 {
 		t.Errorf("%+v", s)
 	}
+	if s.HTTP2.MaxConcurrentStreams != 128 || s.HTTP2.WriteByteTimeout != idleLimit {
+		t.Errorf("%+v", s.HTTP2)
+	}
 }
 
 // HTTP/2 comes with TLS, and streams are reset where a connection would break.
