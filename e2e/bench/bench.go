@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/tagwarden/tagwarden/e2e/rig"
 )
 
 const (
@@ -84,7 +86,7 @@ func (b *bench) serve() error {
 		return err
 	}
 	b.ends = append(b.ends, end)
-	b.certified, err = certify(filepath.Join(b.dir, "tls.crt"), filepath.Join(b.dir, "tls.key"), time.Now())
+	b.certified, err = rig.Certify(filepath.Join(b.dir, "tls.crt"), filepath.Join(b.dir, "tls.key"), time.Now())
 	return err
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/tagwarden/tagwarden/e2e/rig"
 )
 
 // cell measures one target in one row. It returns false when the target had to be cut and is of no use any more.
@@ -66,7 +68,7 @@ func (b *bench) rest(ctx context.Context, t *instance) (time.Duration, error) {
 	}
 	last, calm := time.Duration(-1), 0
 	for end := time.Now().Add(idleLimit); ; {
-		now, err := cpuOf(t.process.cmd.Process.Pid)
+		now, err := cpuOf(t.process.PID())
 		switch {
 		case err != nil:
 			return 0, err
@@ -81,7 +83,7 @@ func (b *bench) rest(ctx context.Context, t *instance) (time.Duration, error) {
 		if calm == 3 || time.Now().After(end) {
 			return now, nil
 		}
-		if !wait(ctx, 20*time.Millisecond) {
+		if !rig.Wait(ctx, 20*time.Millisecond) {
 			return now, ctx.Err()
 		}
 	}
@@ -93,7 +95,7 @@ func (b *bench) peaks(s session, running map[string]*instance, round int) error 
 		if i.process == nil {
 			continue
 		}
-		peak, err := peakOf(i.process.cmd.Process.Pid)
+		peak, err := peakOf(i.process.PID())
 		if err != nil {
 			return err
 		}

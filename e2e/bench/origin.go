@@ -1,13 +1,14 @@
 package main
 
 import (
-	"context"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/tagwarden/tagwarden/e2e/rig"
 )
 
 // An origin is the registry behind all targets. It remembers what it was asked, and is as slow as it is told to be.
@@ -77,7 +78,7 @@ func (o *origin) end() {
 func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	latency := o.begin(r.URL.Path)
 	defer o.end()
-	if !wait(r.Context(), latency) {
+	if !rig.Wait(r.Context(), latency) {
 		return
 	}
 	head := w.Header()
@@ -103,7 +104,7 @@ func (o *origin) send(w http.ResponseWriter, r *http.Request, c *content) {
 	for piece := range c.pieces() {
 		for len(piece) > 0 {
 			n, delay := o.allow(len(piece))
-			if !wait(r.Context(), delay) {
+			if !rig.Wait(r.Context(), delay) {
 				return
 			}
 			n, err := w.Write(piece[:n])
@@ -149,21 +150,6 @@ func (p *pace) take(now time.Time, n int) (int, time.Duration) {
 	n = min(n, 256<<10)
 	p.next = p.next.Add(time.Duration(int64(n) * int64(time.Second) / p.rate))
 	return n, delay
-}
-
-// wait waits for d, or tells that ctx has ended before.
-func wait(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // serve serves h on a free port of 127.0.0.1, and returns its address and how to end it.

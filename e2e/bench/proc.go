@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/tagwarden/tagwarden/e2e/rig"
 )
 
 // tick is the unit of times in /proc/PID/stat, the same on all architectures that Go runs on.
@@ -99,32 +101,11 @@ func peakOf(root int) (int64, error) {
 	}
 	var sum int64
 	for _, s := range all {
-		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))
-		if err != nil {
-			return 0, err
-		}
-		peak, err := parsePeak(raw)
+		peak, err := rig.Memory(s.pid, rig.Peak)
 		if err != nil {
 			return 0, err
 		}
 		sum += peak
 	}
 	return sum, nil
-}
-
-// parsePeak reads /proc/PID/status.
-func parsePeak(raw []byte) (int64, error) {
-	for line := range bytes.Lines(raw) {
-		value, found := bytes.CutPrefix(line, []byte("VmHWM:"))
-		if !found {
-			continue
-		}
-		fields := bytes.Fields(value)
-		if len(fields) != 2 || string(fields[1]) != "kB" {
-			return 0, fmt.Errorf("status of a process: VmHWM is %q", value)
-		}
-		n, err := strconv.ParseInt(string(fields[0]), 10, 64)
-		return n << 10, err
-	}
-	return 0, fmt.Errorf("status of a process: no VmHWM")
 }

@@ -30,24 +30,6 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
-func TestParsePeak(t *testing.T) {
-	for _, c := range []struct {
-		raw   string
-		want  int64
-		fails bool
-	}{
-		{"Name:\tbare\nVmPeak:\t  9000 kB\nVmHWM:\t   2048 kB\nVmRSS:\t  1024 kB\n", 2 << 20, false},
-		{"Name:\tbare\nVmHWM:\t 2048 MB\n", 0, true},
-		{"Name:\tbare\nVmHWM:\t x kB\n", 0, true},
-		{"Name:\tbare\n", 0, true},
-	} {
-		got, err := parsePeak([]byte(c.raw))
-		if got != c.want || err != nil != c.fails {
-			t.Errorf("%q: %d, %v", c.raw, got, err)
-		}
-	}
-}
-
 func TestFamily(t *testing.T) {
 	all := []stat{{5, 4, 1}, {2, 1, 2}, {3, 2, 4}, {4, 2, 8}, {9, 1, 16}}
 	var pids []int

@@ -2,13 +2,11 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"crypto/sha256"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -52,20 +50,6 @@ func TestPace(t *testing.T) {
 	if n, delay := (&pace{}).take(now, 1<<30); n != 1<<30 || delay != 0 {
 		t.Errorf("without a limit: %d bytes after %s", n, delay)
 	}
-}
-
-func TestWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		begin := time.Now()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		if !wait(ctx, time.Second) || time.Since(begin) != time.Second {
-			t.Errorf("waited %s", time.Since(begin))
-		}
-		if wait(ctx, time.Hour) || time.Since(begin) != time.Minute || wait(ctx, 0) {
-			t.Errorf("waited %s, though its context has ended", time.Since(begin))
-		}
-	})
 }
 
 func TestReadHead(t *testing.T) {

@@ -15,12 +15,6 @@ func allocate(f *os.File, size int64) error {
 	return err
 }
 
-// attributes put a process into a group of its own, for children that outlive it; and end it with this one, however
-// that ends.
-func attributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-}
-
 // free returns how many bytes can be written below dir.
 func free(dir string) (int64, error) {
 	var s syscall.Statfs_t

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/tagwarden/tagwarden/e2e/rig"
 )
 
 // The targets, as they are called in tables. Direct is none: its clients ask the origin.
@@ -36,7 +38,7 @@ type site struct {
 // An instance is a target that runs.
 type instance struct {
 	name, addr, dir string
-	process         *process // nil for direct
+	process         *rig.Process // nil for direct
 	secure          *tls.Config
 }
 
@@ -152,10 +154,10 @@ func (t target) launch(ctx context.Context, s site, secure *tls.Config) (*instan
 		return nil, err
 	}
 	i := &instance{name: t.name, addr: s.addr, dir: s.dir, secure: secure}
-	if i.process, err = start(s.dir, t.program, args...); err != nil {
+	if i.process, err = rig.Start(s.dir, "log", t.program, args...); err != nil {
 		return nil, err
 	}
-	if err := i.process.ready(ctx, func(ctx context.Context) error { return once(ctx, i, request{path: "/v2/", status: 200, length: -1}) }); err != nil {
+	if err := i.process.Ready(ctx, func(ctx context.Context) error { return once(ctx, i, request{path: "/v2/", status: 200, length: -1}) }); err != nil {
 		i.stop()
 		return nil, fmt.Errorf("%s: %w", t.name, err)
 	}
@@ -167,6 +169,6 @@ func (i *instance) stop() error {
 	if i.process == nil {
 		return nil
 	}
-	i.process.stop()
+	_ = i.process.Stop(stopLimit) // others have other statuses, and what did not end was killed
 	return os.RemoveAll(i.dir)
 }

@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"crypto/ecdsa"
@@ -15,14 +15,15 @@ import (
 	"time"
 )
 
-// certify makes a certificate for 127.0.0.1, and returns how clients trust it.
-func certify(certificate, keyed string, now time.Time) (*tls.Config, error) {
+// Certify writes a certificate for 127.0.0.1 and its key into two files, in PEM, and returns how clients trust it. It is valid
+// for a day.
+func Certify(certificate, keyed string, now time.Time) (*tls.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bench"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "rig"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
