@@ -40,10 +40,11 @@ func saveForever(dir string) {
 	}
 }
 
-// saveOnFullDisk is what a process does whose disk takes files of a thousand bytes only: it saves once in vain.
+// saveOnFullDisk is what a process does whose disk takes files of a thousand bytes only: it saves once in vain, and mends
+// once in vain.
 func saveOnFullDisk(dir string) {
 	signal.Ignore(syscall.SIGXFSZ)
-	s, err := Open(context.Background(), Options{Dir: dir})
+	s, err := Open(context.Background(), Options{Dir: dir, Observe: func(_, _ string, err error) { fmt.Println(err) }})
 	if err != nil {
 		panic(err)
 	}
@@ -55,6 +56,11 @@ func saveOnFullDisk(dir string) {
 		panic(err)
 	}
 	fmt.Println(c.Save(record(3)), s.Writable())
+	if err := os.Remove(filepath.Join(c.dir, "0")); err != nil {
+		panic(err)
+	}
+	r, err := c.Load()
+	fmt.Println(r.Checked.Equal(record(2).Checked), err)
 	os.Exit(0)
 }
 
@@ -145,8 +151,12 @@ func TestFullDisk(t *testing.T) {
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), "TAGWARDEN_TEST_FULL="+s.o.Dir)
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "file too large") {
+	if err != nil || !strings.Contains(string(out), "file too large <nil>\n") {
 		t.Errorf("%v: %s", err, out)
+	}
+	// What is whole serves all the same, and somebody is told.
+	if !strings.Contains(string(out), "one copy is left") || !strings.HasSuffix(string(out), "true <nil>\n") {
+		t.Errorf("in vain: %s", out)
 	}
 	s = open(t, s.o.Dir)
 	got, err := s.Collection("corp", "r.example/app").Load()

@@ -5,7 +5,7 @@
 // one slot after the other, each by write, sync, rename, sync of the folder: a crash at any moment leaves one slot whole,
 // and a slot that is damaged later costs nothing.
 //
-//	DIR/lock                                    held by the one process that writes
+//	DIR/lock                                    held by the one process that writes, and its number and host
 //	DIR/SOURCE/<sha256 of the collection>/name  the collection's name, for people
 //	                                     /0 /1  the slots
 //	                                     /checked  time of the last successful check, not durable
@@ -22,8 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
-	"syscall"
+	"slices"
 	"time"
 )
 
@@ -57,6 +56,8 @@ type Options struct {
 	ReadOnly bool
 	// Observe is told about damaged files as they are found; nil: nobody is.
 	Observe func(source, collection string, err error)
+	// Waiting is told, at most once and before Open waits, which process has the lock; nil: nobody is.
+	Waiting func(holder string)
 }
 
 // A Store is a state folder.
@@ -82,29 +83,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
-	if err := flock(ctx, f); err != nil {
-		return nil, errors.Join(fmt.Errorf("state %s is in use by another process, stop the running gateway first: %w", o.Dir, err), f.Close())
+	if err := flock(ctx, f, o.Waiting); err != nil {
+		return nil, errors.Join(fmt.Errorf("state %s is in use by %s, stop the running gateway first: %w", o.Dir, holder(f), err), f.Close())
 	}
 	s.lock = f
+	sign(f)
+	sweep(o.Dir)
 	sweep(filepath.Join(o.Dir, "*"))
 	return s, nil
-}
-
-// flock takes the exclusive lock on f, asking ten times a second.
-func flock(ctx context.Context, f *os.File) error {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
-		}
-	}
 }
 
 // Writable tells whether the state folder takes a file now; the error says why not.
@@ -143,7 +129,8 @@ type Collection struct {
 var slots = [2]string{"0", "1"}
 
 // Load returns the newest record that is whole. The error is fs.ErrNotExist if none was ever saved, and ErrLost if one
-// was and neither copy is whole. A damaged copy is reported to Observe, and replaced by the next save.
+// was and neither copy is whole. A damaged copy is reported to Observe. It is replaced at once, and so is one that a crash
+// has left behind, so that the next fault finds two again.
 func (c *Collection) Load() (*Record, error) {
 	if err := c.named(); err != nil {
 		return nil, err
@@ -156,9 +143,11 @@ func (c *Collection) Load() (*Record, error) {
 	}
 	var newest *Record
 	var unreadable error
-	for _, slot := range slots {
+	var behind []string // the slots that do not hold the newest
+	for i, slot := range slots {
 		generation, r, err := c.read(slot)
 		if err != nil {
+			behind = append(behind, slot)
 			c.store.o.Observe(c.source, c.name, fmt.Errorf("state %s: %w", filepath.Join(c.dir, slot), err))
 			var pathErr *fs.PathError
 			if errors.As(err, &pathErr) && !errors.Is(err, fs.ErrNotExist) {
@@ -166,8 +155,14 @@ func (c *Collection) Load() (*Record, error) {
 			}
 			continue
 		}
-		if newest == nil || generation > c.generation {
+		switch {
+		case newest == nil:
 			newest, c.generation = r, generation
+		case generation > c.generation:
+			newest, c.generation = r, generation
+			behind = slices.Clone(slots[:i])
+		case generation < c.generation:
+			behind = append(behind, slot)
 		}
 	}
 	// PRODUCT: invariant 6, a copy that cannot be read now, for want of permission or by a disk fault, may be the newer
@@ -178,8 +173,28 @@ func (c *Collection) Load() (*Record, error) {
 	if newest == nil {
 		return nil, ErrLost
 	}
+	c.mend(behind, newest)
 	newest.Checked = c.touched(newest.Checked)
 	return newest, nil
+}
+
+// mend writes the newest record into the slots that do not hold it.
+//
+// PRODUCT: invariant 6, what is served from now on is in both copies: the loss of one must not bring an older version back.
+func (c *Collection) mend(behind []string, newest *Record) {
+	if len(behind) == 0 || c.store.o.ReadOnly {
+		return
+	}
+	data, err := encode(c.generation, c.name, *newest)
+	for _, slot := range behind {
+		if err == nil {
+			err = replace(c.dir, slot, data)
+		}
+	}
+	if err != nil {
+		// What is whole serves all the same: a disk that is full or read-only must not stop deployments.
+		c.store.o.Observe(c.source, c.name, fmt.Errorf("state %s: one copy is left, and another cannot be written: %w", c.dir, err))
+	}
 }
 
 // named checks the one part of the path that is not a hash.
@@ -198,7 +213,9 @@ func (c *Collection) Save(r Record) error {
 	if err := c.named(); err != nil {
 		return err
 	}
-	data, err := encode(c.generation+1, c.name, r)
+	// Not even a save that fails half way shares its number with the next.
+	c.generation++
+	data, err := encode(c.generation, c.name, r)
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
@@ -214,7 +231,6 @@ func (c *Collection) Save(r Record) error {
 			}
 		}
 	}
-	c.generation++
 	return nil
 }
 
@@ -266,29 +282,3 @@ func (c *Collection) Reset(now time.Time) (archive string, err error) {
 
 // archiveDir is where Reset moves things. No source can have its name.
 const archiveDir = "_archive"
-
-// Touch notes when the last successful check began, without the cost of a save and without its durability: what a crash
-// loses makes the data look older, never newer.
-func (c *Collection) Touch(checked time.Time) error {
-	if c.store.o.ReadOnly {
-		return nil
-	}
-	tmp := filepath.Join(c.dir, ".checked")
-	if err := os.WriteFile(tmp, []byte(checked.UTC().Format(time.RFC3339Nano)), 0o600); err != nil {
-		return fmt.Errorf("state: %w", err)
-	}
-	return os.Rename(tmp, filepath.Join(c.dir, "checked"))
-}
-
-// touched returns the time that Touch noted, if it is later than the record's.
-func (c *Collection) touched(record time.Time) time.Time {
-	data, err := os.ReadFile(filepath.Join(c.dir, "checked"))
-	if err != nil {
-		return record
-	}
-	t, err := time.Parse(time.RFC3339Nano, strings.TrimSpace(string(data)))
-	if err != nil || t.Before(record) {
-		return record
-	}
-	return t
-}
