@@ -40,13 +40,18 @@ func (o trustOptions) publisherOf(s config.Source) (*publisher, error) {
 			}
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), lockWait)
+	ctx, cancel := context.WithTimeoutCause(context.Background(), lockWait, fmt.Errorf("waited %v for it to end", lockWait))
 	defer cancel()
 	root, err := os.ReadFile(s.Root)
 	if err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
-	p, err := signing.OpenPublisher(ctx, signing.PublisherOptions{Dir: s.Dir, Root: root, Passphrase: passphraseIn(s.Publish.PassphraseFile)})
+	p, err := signing.OpenPublisher(ctx, signing.PublisherOptions{
+		Dir: s.Dir, Root: root, Passphrase: passphraseIn(s.Publish.PassphraseFile),
+		Waiting: func() {
+			o.publish.Warn("repository has another publisher, waiting", zap.String("folder", s.Dir), zap.Time("until", time.Now().Add(lockWait)))
+		},
+	})
 	if err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}

@@ -68,7 +68,7 @@ func (g *gateway) serve(ctx context.Context, cfg *config.Config, stdout io.Write
 	g.o = &observer{log: g.log, hush: newHush(time.Now), ahead: proxy.NewPrefetch(), metrics: admin.NewMetrics(admin.MetricsOptions{
 		Version: version, CacheBytes: func() int64 { return g.content.Stats().Bytes },
 	})}
-	if g.kept, err = openState(ctx, cfg, g.o.state); err != nil {
+	if g.kept, err = g.openState(ctx, cfg); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, g.kept.Close()) }()
@@ -94,11 +94,13 @@ func (g *gateway) serve(ctx context.Context, cfg *config.Config, stdout io.Write
 	return g.listen(ctx, cfg)
 }
 
-// openState takes the state folder.
-func openState(ctx context.Context, cfg *config.Config, damaged func(source, collection string, err error)) (*state.Store, error) {
-	ctx, cancel := context.WithTimeout(ctx, lockWait)
+// openState takes the state folder. A process before it may still be ending: that is waited for, and said at once.
+func (g *gateway) openState(ctx context.Context, cfg *config.Config) (*state.Store, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, lockWait, fmt.Errorf("waited %v for it to end", lockWait))
 	defer cancel()
-	return state.Open(ctx, state.Options{Dir: cfg.State, Observe: damaged})
+	return state.Open(ctx, state.Options{Dir: cfg.State, Observe: g.o.state, Waiting: func(holder string) {
+		g.log.Warn("state folder is in use, waiting", zap.String("state", cfg.State), zap.String("holder", holder), zap.Time("until", time.Now().Add(lockWait)))
+	}})
 }
 
 // openAudit opens the audit log, and returns how to close it.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,7 +43,10 @@ func stateCommand(file *string) *cobra.Command {
 			if why == "" {
 				return usageError{errors.New("state reset: --reason is missing: what is forgotten here cannot be known again")}
 			}
-			kept, err := openState(c.Context(), cfg, nil)
+			// Whoever types this does not want to wait for a gateway that nobody has told to end.
+			now, cancel := context.WithCancelCause(c.Context())
+			cancel(errors.New("nothing was forgotten"))
+			kept, err := state.Open(now, state.Options{Dir: cfg.State})
 			if err != nil {
 				return err
 			}
@@ -70,6 +74,16 @@ func resetState(cfg *config.Config, kept *state.Store, source, collection, why s
 	if err != nil {
 		return usageError{fmt.Errorf("state reset: %w", err)}
 	}
+	// The log first: what cannot be recorded is not forgotten.
+	w := stdout
+	if cfg.Audit.File != "" {
+		f, err := os.OpenFile(cfg.Audit.File, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
+		if err != nil {
+			return fmt.Errorf("audit: %w", err)
+		}
+		defer f.Close()
+		w = f
+	}
 	now := time.Now()
 	archive, err := kept.Collection(source, name).Reset(now)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -82,17 +96,8 @@ func resetState(cfg *config.Config, kept *state.Store, source, collection, why s
 	if err != nil {
 		return err
 	}
-	w := stdout
-	if cfg.Audit.File != "" {
-		f, err := os.OpenFile(cfg.Audit.File, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
-		if err != nil {
-			return fmt.Errorf("audit: %w", err)
-		}
-		defer f.Close()
-		w = f
-	}
 	if _, err := fmt.Fprintf(w, "%s\n", line); err != nil {
-		return fmt.Errorf("audit: %w", err)
+		return fmt.Errorf("%s: forgotten, archived in %s, and not recorded: audit: %w", name, archive, err)
 	}
 	_, err = fmt.Fprintf(stdout, "%s: forgotten, archived in %s\n", name, archive)
 	return err

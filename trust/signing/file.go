@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -85,15 +86,16 @@ func read(path string, limit int64) ([]byte, error) {
 	return data, err
 }
 
-// lock takes the exclusive lock on a file, asking ten times a second until ctx ends. Closing the file gives it back, and
-// so does the end of the process.
-func lock(ctx context.Context, path string) (*os.File, error) {
+// lock takes the exclusive lock on a file, asking ten times a second until ctx ends. Before it waits it calls waiting, once.
+// Closing the file gives it back, and so does the end of the process.
+func lock(ctx context.Context, path string, waiting func()) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
+	told := sync.OnceFunc(waiting)
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
@@ -102,6 +104,7 @@ func lock(ctx context.Context, path string) (*os.File, error) {
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, errors.Join(err, f.Close())
 		}
+		told()
 		select {
 		case <-ctx.Done():
 			return nil, errors.Join(context.Cause(ctx), f.Close())

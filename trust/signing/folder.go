@@ -82,7 +82,7 @@ func (f *folder) online(keys *Keychain) *Keychain {
 func (f *folder) lock(ctx context.Context) (*os.File, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errBusy)
 	defer cancel()
-	l, err := lock(ctx, filepath.Join(f.private, "lock"))
+	l, err := lock(ctx, filepath.Join(f.private, "lock"), func() {})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: the publisher's keys are not here, so nothing can be published here: publish through its gateway", f.private)
 	}

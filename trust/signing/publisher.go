@@ -41,6 +41,8 @@ type PublisherOptions struct {
 	Passphrase Passphrase
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
+	// Waiting is called, at most once, before OpenPublisher waits for another publisher to end; nil: nobody is told.
+	Waiting func()
 }
 
 // A Publisher publishes the role files that signers send it, and keeps snapshot and timestamp fresh. There is exactly one
@@ -76,7 +78,11 @@ func openPublisher(ctx context.Context, o PublisherOptions, like *Keychain) (*Pu
 			return nil, err
 		}
 	}
-	p.alone, err = lock(ctx, filepath.Join(f.private, "publisher.lock"))
+	waiting := o.Waiting
+	if waiting == nil {
+		waiting = func() {}
+	}
+	p.alone, err = lock(ctx, filepath.Join(f.private, "publisher.lock"), waiting)
 	if err != nil {
 		return nil, fmt.Errorf("%s has another publisher, or none can be: %w", f.metadata, err)
 	}

@@ -137,8 +137,9 @@ func TestOnePublisher(t *testing.T) {
 	s := newSite(t, InitOptions{})
 	p := s.publisher(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if _, err := openPublisher(ctx, PublisherOptions{Dir: s.dir, Passphrase: passphrase, Now: s.clock}, s.keys); err == nil || !strings.Contains(err.Error(), "has another publisher") {
+	told := 0 // who waits says so
+	o := PublisherOptions{Dir: s.dir, Passphrase: passphrase, Now: s.clock, Waiting: func() { told++; cancel() }}
+	if _, err := openPublisher(ctx, o, s.keys); err == nil || told != 1 || !strings.Contains(err.Error(), "has another publisher") {
 		t.Errorf("a second publisher: %v", err)
 	}
 	n := entry("ghcr.io/team/app", "v1", "one")
