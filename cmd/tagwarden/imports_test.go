@@ -22,6 +22,7 @@ var doors = map[string][]string{
 	"config":             {"trust/names"},
 	"e2e/bench":          {"e2e/rig", "trust/trusttest"},
 	"e2e/attack":         {},
+	"e2e/faults":         {},
 	"e2e/mutate":         {},
 	"e2e/rig":            {},
 	"e2e/soak":           {"e2e/rig", "proxy/upstreamtest", "trust/trusttest"},
