@@ -46,10 +46,11 @@ audit: {file: audit.jsonl}
 func prepare(t *testing.T, config string) *gateway {
 	t.Helper()
 	g := &gateway{dir: t.TempDir(), client: &http.Client{Timeout: patience, Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}}}
+	config = common + config
 	if !strings.Contains(config, "\nstate: ") {
 		config += "\nstate: state\n"
 	}
-	put(t, g.file("tagwarden.yaml"), common+config)
+	put(t, g.file("tagwarden.yaml"), config)
 	t.Cleanup(func() {
 		if g.running() {
 			g.stop(t)
