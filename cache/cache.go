@@ -130,7 +130,8 @@ type Store struct {
 
 // Open returns a Store over the folder o.Dir. It makes the folders that are missing and removes the unfinished files that a
 // dead process left. The content is counted in the background, without being read, so that Open is quick however much there
-// is. It fails if an option is out of range, or if the folder cannot be created, written to or locked.
+// is. On a full disk older content gives way. It fails if an option is out of range, or if the folder cannot be created,
+// written to or locked.
 //
 // If a process has died here, what it may not have brought to the disk is not trusted: content whose file changed later
 // than ten minutes before the last it did is read and hashed before it is used for the first time.
@@ -142,20 +143,9 @@ func Open(o Options) (*Store, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, fmt.Errorf("cache folder %s: %w", o.Dir, err)
 	}
-	died, err := sweep(root)
-	if err != nil {
-		return nil, fmt.Errorf("cache folder %s: %w", o.Dir, err)
-	}
-	partial, release, err := claim(root)
-	if err != nil {
-		return nil, fmt.Errorf("cache folder %s: %w", o.Dir, err)
-	}
 	s := &Store{
 		o:        o,
 		dir:      filepath.Clean(o.Dir),
-		partial:  partial,
-		release:  sync.OnceValue(release),
-		doubt:    doubtAfter(died),
 		fills:    make(map[provenance]*fill),
 		turns:    newTurns(o.MaxFills, max(1, o.MaxFills/4), o.MaxClient),
 		setbacks: newSetbacks(o.Backoff, o.Tries),
@@ -167,6 +157,14 @@ func Open(o Options) (*Store, error) {
 		rings:    semaphore.NewWeighted(maxRings),
 	}
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
+	// A disk that is full of what was kept before must not keep anybody from serving it.
+	err := s.moveIn(root)
+	if full(err) {
+		err = s.rescue(s.ctx, step, func() error { return s.moveIn(root) })
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cache folder %s: %w", o.Dir, err)
+	}
 	s.work.Go(s.count)
 	return s, nil
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -151,4 +152,45 @@ func TestRoomIsMadeBeforehand(t *testing.T) {
 		t.Errorf("%d bytes are taken on disk", got)
 	}
 	w.CloseWithError(errReset)
+}
+
+// A disk that is full when a Store opens is no reason not to serve what is on it: the oldest content gives way to the folder
+// that the Store needs.
+func TestFullDiskOpens(t *testing.T) {
+	dir := smallDisk(t, 64*step)
+	f := openFolder(t, Options{Dir: dir})
+	old, kept := f.stored(random(10*step)), f.stored(random(10*step+1))
+	if err := f.Keep(kept.Digest()); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// There is room for a lock and not for a folder, as on a disk whose folders take blocks.
+	if err := syscall.Mount("none", dir, "tmpfs", syscall.MS_REMOUNT, "nr_inodes=64"); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; ; i++ {
+		err := os.Mkdir(filepath.Join(dir, fmt.Sprint(i)), 0o700)
+		if errors.Is(err, syscall.ENOSPC) {
+			err = os.Remove(filepath.Join(dir, "0"))
+			if err == nil {
+				break
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	f = openFolder(t, Options{Dir: dir})
+	if Has(dir, old.Digest()) {
+		t.Error("there was room")
+	}
+	b, err := f.Get(kept.Digest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readAll(b); err != nil || !bytes.Equal(got, random(10*step+1)) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
 }

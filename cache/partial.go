@@ -7,11 +7,29 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
 
 const lockSuffix = ".lock"
+
+// moveIn takes the Store's own folder below root, and removes those of the dead.
+func (s *Store) moveIn(root string) error {
+	died, err := sweep(root)
+	if !died.IsZero() {
+		s.doubt = doubtAfter(died) // whatever fails from here on: those folders are gone
+	}
+	if err != nil {
+		return err
+	}
+	partial, release, err := claim(root)
+	if err != nil {
+		return err
+	}
+	s.partial, s.release = partial, sync.OnceValue(release)
+	return nil
+}
 
 // claim makes a folder below root that no sweep touches until release is called or the process is dead, however it died.
 func claim(root string) (folder string, release func() error, err error) {
