@@ -142,13 +142,16 @@ func victims(s *site) []*victim {
 		all = append(all, &victim{repo: r, how: how, files: files, before: make(map[string][]byte)})
 	}
 	for _, how := range slices.Sorted(maps.Keys(ways)) {
-		for _, files := range [][]string{{"0"}, {"1"}, {"0", "1"}, {"checked"}, {"name"}} {
+		for _, files := range [][]string{{"0"}, {"1"}, {"0", "1"}} {
 			add("", how, files...)
 			if s.format == "notary" {
 				add("first/", how, files...)
 			}
 		}
+		add("", how, "checked")
 	}
+	add("", "gone", "name")
+	add("", "another's", "name")
 	return all
 }
 

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"flag"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -19,6 +20,12 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 // run builds the binary in a folder that goes away with the run, unless the environment names one, and runs the tests.
 func run(m *testing.M) int {
+	// What runs here waits most of the time, for other processes or for time to pass.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if binary = os.Getenv("TAGWARDEN_BINARY"); binary != "" {
 		return m.Run()
 	}
