@@ -1,8 +1,6 @@
 package state
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,53 +9,39 @@ import (
 	"time"
 )
 
-// Touch notes when the last successful check began, without the cost of a save and without its durability: what a crash
-// loses makes the data look older, never newer.
+// Touch notes when the last successful check of what was saved last began, without the cost of a save and without its
+// durability: what a crash loses makes the data look older, never newer.
 func (c *Collection) Touch(checked time.Time) error {
 	if c.store.o.ReadOnly {
 		return nil
 	}
 	tmp := filepath.Join(c.dir, ".checked")
-	if err := os.WriteFile(tmp, []byte(c.seal(c.generation, checked.UTC().Format(time.RFC3339Nano))), 0o600); err != nil {
+	text := fmt.Sprintf("%d %s", c.generation, checked.UTC().Format(time.RFC3339Nano))
+	if err := os.WriteFile(tmp, seal(c.name, text), 0o600); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
 	return os.Rename(tmp, filepath.Join(c.dir, "checked"))
 }
 
-// seal returns the line that says of which record and when the last check was, with a checksum that holds for this
-// collection alone.
-func (c *Collection) seal(generation uint64, checked string) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d\n%s\n%s\n", generation, checked, c.name))
-	return fmt.Sprintf("%d %s %s\n", generation, checked, hex.EncodeToString(sum[:]))
-}
-
-// touched returns the time that Touch noted for this very record, if it is later than the record's.
+// touched returns the time that Touch noted of the record that was loaded, or the record's. It came later, even where it
+// says an earlier time: the clock may have been wrong when the record was saved.
 func (c *Collection) touched(record time.Time) time.Time {
-	t, err := c.readTouched()
+	file := filepath.Join(c.dir, "checked")
+	// PRODUCT: invariant 6, a damaged file is never trusted: a wrong time would make old data look fresh.
+	text, err := readSealed(file, c.name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		return record
 	case err != nil:
-		c.store.o.Observe(c.source, c.name, fmt.Errorf("state %s: %w", filepath.Join(c.dir, "checked"), err))
-	case t.After(record):
-		return t
-	}
-	return record
-}
-
-// readTouched returns what Touch noted. The time is zero if that was for another record.
-func (c *Collection) readTouched() (time.Time, error) {
-	data, err := os.ReadFile(filepath.Join(c.dir, "checked"))
-	if err != nil {
-		return time.Time{}, err
+		c.store.o.Observe(c.source, c.name, fmt.Errorf("state %s: %w", file, err))
+		return record
 	}
 	var generation uint64
-	var checked, sum string
-	// PRODUCT: invariant 6, a damaged file is never trusted: a wrong time would make old data look fresh.
-	if _, err := fmt.Sscanf(string(data), "%d %s %s", &generation, &checked, &sum); err != nil || c.seal(generation, checked) != string(data) {
-		return time.Time{}, fmt.Errorf("%w: checksum differs", errDamaged)
+	var noted string
+	_, err = fmt.Sscanf(text, "%d %s", &generation, &noted)
+	t, wrong := time.Parse(time.RFC3339Nano, noted)
+	if err != nil || wrong != nil || generation != c.generation {
+		return record
 	}
-	if generation != c.generation {
-		return time.Time{}, nil
-	}
-	return time.Parse(time.RFC3339Nano, checked)
+	return t
 }

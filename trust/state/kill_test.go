@@ -89,7 +89,26 @@ func saveReadOnly(dir string) {
 	os.Exit(0)
 }
 
+// raiseForever is what another killed process does: it raises the floor of the clock minute by minute, and says each that
+// is kept.
+func raiseForever(dir string) {
+	s, err := Open(context.Background(), Options{Dir: dir, Observe: func(_, _ string, err error) { panic(err) }})
+	if err != nil {
+		panic(err)
+	}
+	minute := time.Duration(0)
+	c := s.Clock(func() time.Time { return checked.Add(minute) }, func() time.Duration { return minute })
+	for minute = max(0, c.Floor().Sub(checked)); ; {
+		minute += time.Minute
+		c.Raise(c.Now())
+		fmt.Println(int(minute / time.Minute))
+	}
+}
+
 func TestMain(m *testing.M) {
+	if dir := os.Getenv("TAGWARDEN_TEST_RAISE_IN"); dir != "" {
+		raiseForever(dir)
+	}
 	if dir := os.Getenv("TAGWARDEN_TEST_READ_ONLY"); dir != "" {
 		saveReadOnly(dir)
 	}
@@ -100,6 +119,38 @@ func TestMain(m *testing.M) {
 		saveForever(dir)
 	}
 	os.Exit(m.Run())
+}
+
+// TestKillClock: the floor of the clock that a killed process had kept is there, or a later one.
+// PRODUCT: invariant 6.
+func TestKillClock(t *testing.T) {
+	dir, kept := t.TempDir(), checked
+	for range 10 {
+		cmd := exec.Command(os.Args[0], "-test.run=^$")
+		cmd.Env = append(os.Environ(), "TAGWARDEN_TEST_RAISE_IN="+dir)
+		out, err := cmd.StdoutPipe()
+		must(t, err)
+		must(t, cmd.Start())
+		lines := bufio.NewScanner(out)
+		for i := 1 + rand.IntN(8); lines.Scan(); i-- {
+			minute, err := strconv.Atoi(lines.Text())
+			must(t, err)
+			kept = checked.Add(time.Duration(minute) * time.Minute)
+			if i == 0 {
+				must(t, cmd.Process.Kill())
+			}
+		}
+		if err := cmd.Wait(); err == nil || err.Error() != "signal: killed" {
+			t.Fatal(err)
+		}
+		s := open(t, dir)
+		s.o.Observe = func(_, _ string, err error) { t.Errorf("damaged: %v", err) }
+		c := s.Clock(func() time.Time { return checked }, func() time.Duration { return 0 })
+		if c.Floor().Before(kept) || c.Floor().Equal(checked) {
+			t.Fatalf("floor %s, after %s was kept", c.Floor(), kept)
+		}
+		must(t, s.Close())
+	}
 }
 
 // TestKill: a process killed at any moment has kept what it said it had, or something newer, whole; and the lock is free.

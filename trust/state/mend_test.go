@@ -79,7 +79,7 @@ func TestTouchedIsSealed(t *testing.T) {
 		"a bare time":           {late.Format(time.RFC3339Nano), 1},
 		"changed":               {strings.Replace(string(own), "T13", "T14", 1), 1},
 		"empty":                 {"", 1},
-		"of another record":     {c.seal(1, late.Format(time.RFC3339Nano)), 0},
+		"of another record":     {string(seal(c.name, "1 "+late.Format(time.RFC3339Nano))), 0},
 	} {
 		must(t, os.WriteFile(filepath.Join(c.dir, "checked"), []byte(tt.content), 0o600))
 		told := 0

@@ -6,6 +6,7 @@
 // and a slot that is damaged later costs nothing.
 //
 //	DIR/lock                                    held by the one process that writes, and its number and host
+//	DIR/clock                                   the floor of the clock
 //	DIR/SOURCE/<sha256 of the collection>/name  the collection's name, for people
 //	                                     /0 /1  the slots
 //	                                     /checked  time of the last successful check, not durable

@@ -149,6 +149,7 @@ func TestLeftoversOfACrash(t *testing.T) {
 	s, c := saved(t)
 	must(t, os.WriteFile(filepath.Join(c.dir, tmpPrefix+"1"), []byte("half"), 0o600))
 	must(t, os.Mkdir(filepath.Join(s.o.Dir, "corp", tmpPrefix+"2"), 0o700))
+	must(t, os.WriteFile(filepath.Join(s.o.Dir, tmpPrefix+"3"), []byte("half"), 0o600))
 	must(t, s.Close())
 	s = open(t, s.o.Dir)
 	got, err := s.Collection("corp", "r.example/app").Load()
@@ -157,8 +158,10 @@ func TestLeftoversOfACrash(t *testing.T) {
 	must(t, err)
 	more, err := filepath.Glob(filepath.Join(s.o.Dir, "corp", tmpPrefix+"*"))
 	must(t, err)
-	if len(left)+len(more) > 0 {
-		t.Errorf("left %v %v", left, more)
+	most, err := filepath.Glob(filepath.Join(s.o.Dir, tmpPrefix+"*"))
+	must(t, err)
+	if len(left)+len(more)+len(most) > 0 {
+		t.Errorf("left %v %v %v", left, more, most)
 	}
 }
 
@@ -170,9 +173,29 @@ func TestTouch(t *testing.T) {
 	if !got.Checked.Equal(checked.Add(time.Hour)) {
 		t.Errorf("checked %v", got.Checked)
 	}
-	must(t, os.WriteFile(filepath.Join(c.dir, "checked"), []byte("rubbish"), 0o600))
+	// The clock was ahead at the save, and is right now.
+	must(t, c.Touch(checked.Add(-time.Hour)))
+	if got, err = s.Collection("corp", "r.example/app").Load(); err != nil || !got.Checked.Equal(checked.Add(-time.Hour)) {
+		t.Errorf("checked %v, %v", got, err)
+	}
+	// A save ends what was noted of the one before.
+	must(t, c.Save(record(3)))
 	got, err = s.Collection("corp", "r.example/app").Load()
-	check(t, "rubbish in checked", got, err, 2)
+	check(t, "saved again", got, err, 3)
+}
+
+// TestTouchDamaged: PRODUCT invariant 6, a time that nobody noted does not count.
+func TestTouchDamaged(t *testing.T) {
+	s, c := saved(t)
+	text := "2 " + checked.Add(1000*time.Hour).Format(time.RFC3339Nano)
+	for what, data := range map[string]string{
+		"rubbish": "rubbish", "empty": "", "no checksum": text + "\n", "another collection's": string(seal("r.example/other", text)),
+		"no time": string(seal(c.name, "2 noon")), "no generation": string(seal(c.name, text[2:])),
+	} {
+		must(t, os.WriteFile(filepath.Join(c.dir, "checked"), []byte(data), 0o600))
+		got, err := s.Collection("corp", "r.example/app").Load()
+		check(t, what, got, err, 2)
+	}
 }
 
 func TestFullDiskKeepsTheEarlier(t *testing.T) {
