@@ -17,15 +17,20 @@ const (
 	nearAge     = 100 * time.Millisecond
 )
 
-// clockSlack is how far the clock may be behind the last check before its word counts for nothing.
+// clockSlack is how far the clock may be behind the last successful check before its word counts for nothing.
 const clockSlack = 5 * time.Minute
 
 // A Policy is everything an Authority goes by.
 type Policy struct {
 	Rules   []Rule
 	Sources map[string]SourcePolicy
-	// Now is the clock. Nil: time.Now.
+	// Now is the clock that decisions go by. Nil: time.Now.
 	Now func() time.Time
+	// Wall is the machine's clock, by which decisions are recorded, as everything else is that the machine records. Nil: Now.
+	Wall func() time.Time
+	// Floor returns what Wall said at the last successful check of any source, whenever that was; zero if there was none.
+	// Nil: there is none.
+	Floor func() time.Time
 }
 
 // A SourcePolicy is one source: who says what tags mean, and how old its word may be.
@@ -57,13 +62,21 @@ type Authority struct {
 	rules   names.Index[Rule]
 	sources map[string]SourcePolicy
 	now     func() time.Time
+	wall    func() time.Time
+	floor   func() time.Time
 }
 
 // NewAuthority checks that the rules do not contradict each other and that their sources exist.
 func NewAuthority(p Policy) (*Authority, error) {
-	a := &Authority{sources: p.Sources, now: p.Now}
+	a := &Authority{sources: p.Sources, now: p.Now, wall: p.Wall, floor: p.Floor}
 	if a.now == nil {
 		a.now = time.Now
+	}
+	if a.wall == nil {
+		a.wall = a.now
+	}
+	if a.floor == nil {
+		a.floor = func() time.Time { return time.Time{} }
 	}
 	for _, r := range p.Rules {
 		if (r.Mode == Enforce || r.Mode == Audit) && p.Sources[r.Source].Resolver == nil {
@@ -89,8 +102,9 @@ func (a *Authority) Decide(ctx context.Context, id string, n Name) Decision {
 	s := a.sources[r.Source]
 	st, err := s.Resolver.Resolve(ctx, n, s.Refresh)
 	got := a.judge(d, r, st, err)
-	// PRODUCT: section 4, a refusal that rests on a check older than 2 s causes one shared refresh first.
-	if got.Verdict != Allow && !st.Checked.IsZero() && a.now().Sub(st.Checked) > s.doubt() {
+	// PRODUCT: section 4, a refusal that rests on a check older than 2 s causes one shared refresh first. No check sets a
+	// clock.
+	if got.Verdict != Allow && got.Reason != ClockBehind && !st.Checked.IsZero() && a.now().Sub(st.Checked) > s.doubt() {
 		st, err = s.Resolver.Resolve(ctx, n, s.doubt())
 		got = a.judge(d, r, st, err)
 	}
@@ -129,10 +143,7 @@ func (a *Authority) Tags(ctx context.Context, id, repository string) ([]string, 
 	s := a.sources[r.Source]
 	all, st, err := s.Resolver.Tags(ctx, repository, s.Refresh)
 	d.Statement = st
-	if err == nil {
-		err = a.fresh(s, st)
-	}
-	if err != nil {
+	if err = a.stands(s, st, err); err != nil {
 		return nil, d.Refused(ReasonOf(err), err)
 	}
 	tags := make([]string, 0, st.Listed)
@@ -158,13 +169,13 @@ func (a *Authority) Open(repository string) (Rule, bool) {
 
 // begin finds the rule. It reports true with a finished decision where no source has to be asked.
 func (a *Authority) begin(id string, n Name) (Decision, Rule, bool) {
-	d := Decision{ID: id, Time: a.now(), Name: n}
+	d := Decision{ID: id, Time: a.wall(), Name: n}
 	r, ok := a.rules.Find(n.Repository)
 	if !ok {
 		return d.Refused(NoRule, nil), r, true
 	}
 	d.Rule, d.Mode, d.Prefetch = r.Name, r.Mode, r.Prefetch
-	if r.ended(d.Time) {
+	if r.ended(a.now()) {
 		return d.Refused(ExceptionExpired, fmt.Errorf("rule %s has ended, its last day was %s", r.Name, r.Until.Add(-time.Nanosecond).UTC().Format(time.DateOnly))), r, true
 	}
 	switch r.Mode {
@@ -183,10 +194,7 @@ func (a *Authority) begin(id string, n Name) (Decision, Rule, bool) {
 func (a *Authority) judge(d Decision, r Rule, st Statement, err error) Decision {
 	d.Statement = st
 	s := a.sources[r.Source]
-	if err == nil {
-		err = a.fresh(s, st)
-	}
-	if err != nil {
+	if err = a.stands(s, st, err); err != nil {
 		return d.Refused(ReasonOf(err), err)
 	}
 	basis, err := a.released(r, s, st)
@@ -203,28 +211,4 @@ func (a *Authority) judge(d Decision, r Rule, st Statement, err error) Decision 
 	// PRODUCT: invariant 1, every decision that rests on grace names it.
 	d.Grace = overdue(a.now(), st, basis)
 	return d
-}
-
-// fresh checks the statement against the clock.
-func (a *Authority) fresh(s SourcePolicy, st Statement) error {
-	now := a.now()
-	// PRODUCT: invariants 1 and 5, expiry is checked at every decision. The instant of expiry itself is still valid.
-	if now.After(st.Expires.Add(s.Grace)) {
-		return &Refusal{Reason: MetadataExpired, Text: expired(st, now), Err: st.Failure}
-	}
-	// PRODUCT: section 4, clock_behind: a check cannot have been made in the future, and no age could be judged.
-	if ahead := st.Checked.Sub(now); ahead > clockSlack {
-		return &Refusal{
-			Reason: ClockBehind, Err: st.Failure,
-			Text: fmt.Sprintf("the clock says %s, and the last check was at %s", now.UTC().Format(time.RFC3339), st.Checked.UTC().Format(time.RFC3339)),
-		}
-	}
-	// PRODUCT: section 2, max_stale.
-	if age := now.Sub(st.Checked); age > s.MaxStale {
-		return &Refusal{
-			Reason: MetadataStale, Err: st.Failure,
-			Text: fmt.Sprintf("last successful check was %s ago, more than max_stale %s", round(age), s.MaxStale),
-		}
-	}
-	return nil
 }

@@ -60,8 +60,12 @@ type CollectionsOptions struct {
 	Memory int64
 	// Refresh is how often collections in use are refreshed in the background. Zero: they are not.
 	Refresh time.Duration
-	Now     func() time.Time // nil: time.Now
-	Observe func(Event)      // nil: nobody is told
+	// Now is the clock by which the age and the end of snapshots are judged; nil: time.Now. Waits and pauses do not go by
+	// it, since somebody may set it.
+	Now func() time.Time
+	// Confirm is told when a check began that has succeeded, before anything rests on it; nil: nobody is.
+	Confirm func(checked time.Time)
+	Observe func(Event) // nil: nobody is told
 }
 
 // Collections is the Resolver over the snapshots of one source.
@@ -97,6 +101,9 @@ type collection struct {
 func NewCollections(o CollectionsOptions) *Collections {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Confirm == nil {
+		o.Confirm = func(time.Time) {}
 	}
 	if o.Observe == nil {
 		o.Observe = func(Event) {}
@@ -187,13 +194,12 @@ func (c *Collections) ask(name string, maxAge time.Duration) (*collection, *Snap
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := c.collection(name)
-	now := c.o.Now()
-	k.used = now
+	k.used = time.Now()
 	if k.snapshot != nil && c.usable(k.snapshot, maxAge) {
 		return k, k.snapshot, nil
 	}
-	f := c.begin(k, now)
-	if k.snapshot != nil && k.failure != nil && !now.After(k.snapshot.Expires) {
+	f := c.begin(k)
+	if k.snapshot != nil && k.failure != nil && !c.o.Now().After(k.snapshot.Expires) {
 		return k, k.snapshot, nil
 	}
 	return k, k.snapshot, f

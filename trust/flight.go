@@ -27,7 +27,7 @@ func (c *Collections) wait(ctx context.Context, f *flight, inHand bool) {
 		case <-f.inHand:
 		}
 	}
-	late := time.NewTimer(patience - c.o.Now().Sub(f.began))
+	late := time.NewTimer(patience - time.Since(f.began))
 	defer late.Stop()
 	select {
 	case <-f.landed:
@@ -38,7 +38,8 @@ func (c *Collections) wait(ctx context.Context, f *flight, inHand bool) {
 
 // begin returns the flight under way or begins one, unless the latest has failed and its pause is not over. The caller
 // holds the lock.
-func (c *Collections) begin(k *collection, now time.Time) *flight {
+func (c *Collections) begin(k *collection) *flight {
+	now := time.Now()
 	if k.flight == nil && !now.Before(k.again) && c.ctx.Err() == nil {
 		f := &flight{began: now, inHand: make(chan struct{}), landed: make(chan struct{})}
 		k.flight = f
@@ -53,16 +54,19 @@ func (c *Collections) fly(k *collection, f *flight) {
 	ctx, cancel := context.WithTimeout(c.ctx, refreshTime)
 	defer cancel()
 	s, err := c.refresh(ctx, k, f)
+	if err == nil {
+		c.o.Confirm(s.Checked)
+	}
 	c.mu.Lock()
 	had := k.snapshot
 	k.flight, k.failure = nil, err
 	if err == nil {
 		k.snapshot, k.pause = s, 0
-		k.due = soon(s.Checked, c.o.Refresh)
+		k.due = soon(c.o.Now().Sub(s.Checked), c.o.Refresh)
 		c.open.resize(k)
 	} else {
 		k.pause = nextPause(k.pause, err)
-		k.again = c.o.Now().Add(k.pause)
+		k.again = time.Now().Add(k.pause)
 	}
 	c.mu.Unlock()
 	close(f.landed)

@@ -126,19 +126,19 @@ func (c *Collections) keep() {
 func (c *Collections) refreshDue(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.o.Now()
+	now := time.Now()
 	for _, k := range c.open.held.Values() {
 		if n == 0 {
 			return
 		}
-		if k.flight == nil && !now.Before(k.due) && now.Sub(k.used) <= inUse && c.begin(k, now) != nil {
+		if k.flight == nil && !now.Before(k.due) && now.Sub(k.used) <= inUse && c.begin(k) != nil {
 			n--
 		}
 	}
 }
 
-// soon returns when what was checked is due for a background refresh: a while before requests would wait for one, and not
-// for all collections at once.
-func soon(checked time.Time, refresh time.Duration) time.Time {
-	return checked.Add(time.Duration((0.65 + 0.25*rand.Float64()) * float64(refresh)))
+// soon returns when what was checked so long ago is due for a background refresh: a while before requests would wait for
+// one, and not for all collections at once.
+func soon(age, refresh time.Duration) time.Time {
+	return time.Now().Add(time.Duration((0.65+0.25*rand.Float64())*float64(refresh)) - age)
 }

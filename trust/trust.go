@@ -140,6 +140,8 @@ const (
 	EventPinChanged EventKind = "pin_changed"
 	// EventFirstUse is a root that was trusted because it was the first one seen.
 	EventFirstUse EventKind = "trusted_on_first_use"
+	// EventClockBehind is a machine whose clock says a time well before that of the last successful check.
+	EventClockBehind EventKind = "clock_behind"
 	// EventLength is a served manifest whose length is not the one that was signed.
 	EventLength EventKind = "length_differs"
 )

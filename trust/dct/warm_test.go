@@ -423,3 +423,22 @@ func TestKeptFilesAreVerifiedAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestClockThatWasAhead: what was kept while it was has the right time after the next check, also after a restart.
+func TestClockThatWasAhead(t *testing.T) {
+	n := newRepo()
+	n.Publish()
+	w := rig(t, n, pinOf(n))
+	for _, w.now = range []time.Time{fixtureTime.Add(time.Hour), fixtureTime} {
+		v := w.open()
+		if _, err := v.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err := w.open().Load(t.Context()); err != nil || !s.Checked.Equal(fixtureTime) {
+		t.Errorf("checked %v, %v", s.Checked, err)
+	}
+}

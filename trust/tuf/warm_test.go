@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/tagwarden/tagwarden/trust"
 	"github.com/tagwarden/tagwarden/trust/trusttest"
@@ -239,5 +240,19 @@ func TestLostRole(t *testing.T) {
 				t.Errorf("kept: %v", err)
 			}
 		})
+	}
+}
+
+// TestClockThatWasAhead: what was kept while it was has the right time after the next check, also after a restart.
+func TestClockThatWasAhead(t *testing.T) {
+	repo := newRepo()
+	repo.Publish()
+	w := rig(t, repo)
+	repo.Now = now.Add(time.Hour)
+	refreshed(t, w.open())
+	repo.Now = now
+	refreshed(t, w.open())
+	if s, err := w.open().Load(t.Context()); err != nil || !s.Checked.Equal(now) {
+		t.Errorf("checked %v, %v", s.Checked, err)
 	}
 }
