@@ -38,7 +38,7 @@ func checkCommand(file *string) *cobra.Command {
 				return err
 			}
 			// What the named files hold is part of the configuration; nothing is asked over the network.
-			decider, err := newTrust(cfg, trustOptions{state: kept, observe: func(trust.Event) {}})
+			decider, err := newTrust(cfg, trustOptions{state: kept, clock: kept.Clock(time.Now, sinceNow()), observe: func(trust.Event) {}})
 			if err != nil {
 				return err
 			}

@@ -111,7 +111,7 @@ func explainHere(ctx context.Context, cfg *config.Config, image string) (explana
 	if err != nil {
 		return explanation{}, err
 	}
-	decider, err := newTrust(cfg, trustOptions{state: kept, observe: func(trust.Event) {}})
+	decider, err := newTrust(cfg, trustOptions{state: kept, clock: kept.Clock(time.Now, sinceNow()), observe: func(trust.Event) {}})
 	if err != nil {
 		return explanation{}, err
 	}

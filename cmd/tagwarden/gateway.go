@@ -37,12 +37,16 @@ type gateway struct {
 	log     *zap.Logger
 	o       *observer
 	kept    *state.Store
+	clock   *state.Clock
 	content *cache.Store
 	lines   *audit.Log
 	audit   *logFile  // nil: lines go to standard output
 	scratch sync.Pool // of *[]byte, each for one line
 	newID   func() string
 	hangup  chan os.Signal
+	// wall is the machine's clock, and ticks one that nobody can set.
+	wall  func() time.Time
+	ticks func() time.Duration
 	// drain is how long requests under way may go on after the signal to end; listening is told where the gateway listens.
 	drain     time.Duration
 	listening func(registry, admin net.Addr)
@@ -101,7 +105,9 @@ func (g *gateway) generation(cfg *config.Config) (*generation, error) {
 	if next.registries, err = newRegistries(cfg, g.o.sent); err != nil {
 		return nil, err
 	}
-	if next.decider, err = newTrust(cfg, trustOptions{state: g.kept, observe: g.o.trust, sent: g.o.sent, before: before, publish: g.log}); err != nil {
+	if next.decider, err = newTrust(cfg, trustOptions{
+		state: g.kept, clock: g.clock, observe: g.o.trust, sent: g.o.sent, before: before, publish: g.log,
+	}); err != nil {
 		return nil, err
 	}
 	next.shelf = next.decider.published(g.log)

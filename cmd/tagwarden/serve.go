@@ -57,7 +57,11 @@ func serveCommand(file *string) *cobra.Command {
 
 // newGateway returns a gateway that reads its configuration again from the file.
 func newGateway(file string, log *zap.Logger) *gateway {
-	return &gateway{file: file, log: log, newID: newIDs(), scratch: sync.Pool{New: func() any { return new([]byte) }}, hangup: make(chan os.Signal, 1), drain: drainTime, listening: func(net.Addr, net.Addr) {}}
+	return &gateway{
+		file: file, log: log, newID: newIDs(), scratch: sync.Pool{New: func() any { return new([]byte) }}, hangup: make(chan os.Signal, 1),
+		wall: time.Now, ticks: sinceNow(),
+		drain: drainTime, listening: func(net.Addr, net.Addr) {},
+	}
 }
 
 // serve runs the gateway until ctx ends, and then lets what is under way finish.
@@ -72,6 +76,7 @@ func (g *gateway) serve(ctx context.Context, cfg *config.Config, stdout io.Write
 		return err
 	}
 	defer func() { err = errors.Join(err, g.kept.Close()) }()
+	g.clock = g.kept.Clock(g.wall, g.ticks)
 	if g.content, err = cache.Open(cache.Options{Dir: cfg.Cache.Dir, Size: cfg.Cache.Size, Observe: g.o.cache}); err != nil {
 		return err
 	}
@@ -144,7 +149,7 @@ func (g *gateway) listen(ctx context.Context, cfg *config.Config) error {
 		return errors.Join(err, registry.Close())
 	}
 	ready := func() map[string]error {
-		return map[string]error{"config": nil, "state": g.kept.Writable(), "audit": g.lines.Full()}
+		return map[string]error{"config": nil, "state": g.kept.Writable(), "audit": g.lines.Full(), "clock": g.current.Load().decider.Clock()}
 	}
 	door, desk := proxy.Server(g, g.log), proxy.Server(admin.Handler(ready, g.o.metrics, g.serveExplain), g.log)
 	door.TLSConfig = &tls.Config{GetCertificate: g.certificate, MinVersion: tls.VersionTLS12}
@@ -161,6 +166,7 @@ func (g *gateway) listen(ctx context.Context, cfg *config.Config) error {
 	})
 	all.Go(func() error { defer cancel(); return closed(desk.Serve(operators)) })
 	all.Go(func() error { g.watch(ctx); return nil })
+	all.Go(func() error { g.watchClock(ctx); return nil })
 	all.Go(func() error {
 		g.o.ahead.Run(ctx, func() *proxy.Handler { return g.current.Load().door })
 		return nil

@@ -74,7 +74,8 @@ func newSource(cfg *config.Config, name string, s config.Source, o trustOptions)
 		}
 	}
 	built.Collections = trust.NewCollections(trust.CollectionsOptions{
-		Source: name, Format: format, Memory: cfg.TrustMemory / int64(len(cfg.Sources)), Refresh: refreshOf(s), Observe: o.observe,
+		Source: name, Format: format, Memory: cfg.TrustMemory / int64(len(cfg.Sources)), Refresh: refreshOf(s),
+		Now: o.clock.Now, Confirm: o.clock.Raise, Observe: o.observe,
 	})
 	return built, nil
 }
@@ -116,7 +117,7 @@ func newNotary(cfg *config.Config, name string, s config.Source, o trustOptions)
 		pins.Add(p.Match, pin)
 	}
 	return dct.New(dct.Options{
-		Source: name, GUN: s.GUN, Pins: pins, State: o.state, Now: time.Now, Observe: o.observe,
+		Source: name, GUN: s.GUN, Pins: pins, State: o.state, Now: o.clock.Now, Observe: o.observe,
 		Fetcher: func(gun string) trust.Source {
 			base := *s.Notary
 			base.Path += "/v2/" + gun + "/_trust/tuf"
@@ -132,7 +133,7 @@ func newTUF(cfg *config.Config, name string, s config.Source, o trustOptions) (*
 		return nil, err
 	}
 	return tuf.New(tuf.Options{
-		Source: name, Target: s.Target, PerName: s.PerName(), State: o.state, Now: time.Now, Observe: o.observe, Fetcher: fetcher,
+		Source: name, Target: s.Target, PerName: s.PerName(), State: o.state, Now: o.clock.Now, Observe: o.observe, Fetcher: fetcher,
 		Root: func(collection string) ([]byte, error) { return os.ReadFile(named(s.Root, collection)) },
 	})
 }

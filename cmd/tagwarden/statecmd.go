@@ -24,20 +24,31 @@ func stateCommand(file *string) *cobra.Command {
 		Short: "Supervise what is kept of trust data",
 		Args:  cobra.ArbitraryArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("state: reset SOURCE COLLECTION")}
+			return usageError{errors.New("state: reset SOURCE COLLECTION, or reset --clock")}
 		},
 	}
+	c.AddCommand(resetCommand(file))
+	return c
+}
+
+func resetCommand(file *string) *cobra.Command {
 	var why string
-	reset := &cobra.Command{
-		Use:   "reset SOURCE COLLECTION",
-		Short: "Archive and forget what was trusted of one repository; the gateway must not be running",
-		Args:  exactly(2),
+	var clock bool
+	c := &cobra.Command{
+		Use:   "reset SOURCE COLLECTION | reset --clock",
+		Short: "Forget what was trusted of one repository, or the floor of the clock; the gateway must not be running",
+		Args: func(c *cobra.Command, args []string) error {
+			if clock {
+				return exactly(0)(c, args)
+			}
+			return exactly(2)(c, args)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := load(*file, c.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			if _, ok := cfg.Sources[args[0]]; !ok {
+			if !clock && !isSource(cfg, args[0]) {
 				return usageError{fmt.Errorf("state reset: there is no source %q", args[0])}
 			}
 			if why == "" {
@@ -50,12 +61,22 @@ func stateCommand(file *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return errors.Join(resetState(cfg, kept, args[0], args[1], why, c.OutOrStdout()), kept.Close())
+			if clock {
+				err = resetClock(cfg, kept, why, c.OutOrStdout())
+			} else {
+				err = resetState(cfg, kept, args[0], args[1], why, c.OutOrStdout())
+			}
+			return errors.Join(err, kept.Close())
 		},
 	}
-	reset.Flags().StringVar(&why, "reason", "", "why, for the audit log; required")
-	c.AddCommand(reset)
+	c.Flags().StringVar(&why, "reason", "", "why, for the audit log; required")
+	c.Flags().BoolVar(&clock, "clock", false, "forget the time of the last successful check: the machine's clock was ahead then")
 	return c
+}
+
+func isSource(cfg *config.Config, name string) bool {
+	_, ok := cfg.Sources[name]
+	return ok
 }
 
 // A resetRecord is the line that the audit log gets.
@@ -74,16 +95,11 @@ func resetState(cfg *config.Config, kept *state.Store, source, collection, why s
 	if err != nil {
 		return usageError{fmt.Errorf("state reset: %w", err)}
 	}
-	// The log first: what cannot be recorded is not forgotten.
-	w := stdout
-	if cfg.Audit.File != "" {
-		f, err := os.OpenFile(cfg.Audit.File, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
-		if err != nil {
-			return fmt.Errorf("audit: %w", err)
-		}
-		defer f.Close()
-		w = f
+	log, err := openResetLog(cfg, stdout)
+	if err != nil {
+		return err
 	}
+	defer log.Close()
 	now := time.Now()
 	archive, err := kept.Collection(source, name).Reset(now)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -92,15 +108,74 @@ func resetState(cfg *config.Config, kept *state.Store, source, collection, why s
 	if err != nil {
 		return err
 	}
-	line, err := json.Marshal(resetRecord{now.UTC(), "state_reset", source, name, archive, why})
-	if err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintf(w, "%s\n", line); err != nil {
-		return fmt.Errorf("%s: forgotten, archived in %s, and not recorded: audit: %w", name, archive, err)
+	if err := recordReset(log, resetRecord{now.UTC(), "state_reset", source, name, archive, why}); err != nil {
+		return fmt.Errorf("%s: forgotten, archived in %s, and not recorded: %w", name, archive, err)
 	}
 	_, err = fmt.Fprintf(stdout, "%s: forgotten, archived in %s\n", name, archive)
 	return err
+}
+
+// A clockRecord is the line that the audit log gets.
+type clockRecord struct {
+	Time  time.Time `json:"time"`
+	Event string    `json:"event"`
+	Was   string    `json:"was"` // the floor that was forgotten
+	Why   string    `json:"why"`
+}
+
+// resetClock forgets the floor of the clock and records it.
+func resetClock(cfg *config.Config, kept *state.Store, why string, stdout io.Writer) error {
+	log, err := openResetLog(cfg, stdout)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	floor, err := kept.ResetClock()
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("state reset: no floor of the clock is kept")
+	}
+	if err != nil {
+		return err
+	}
+	was := "damaged"
+	if !floor.IsZero() {
+		was = floor.UTC().Format(time.RFC3339)
+	}
+	if err := recordReset(log, clockRecord{time.Now().UTC(), "clock_reset", was, why}); err != nil {
+		return fmt.Errorf("clock: forgotten, the floor was %s, and not recorded: %w", was, err)
+	}
+	_, err = fmt.Fprintf(stdout, "clock: forgotten, the floor was %s\n", was)
+	return err
+}
+
+// openResetLog opens where resets are recorded, before anything is forgotten: what cannot be recorded is not.
+func openResetLog(cfg *config.Config, stdout io.Writer) (io.WriteCloser, error) {
+	if cfg.Audit.File == "" {
+		return unclosed{stdout}, nil
+	}
+	f, err := os.OpenFile(cfg.Audit.File, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	return f, nil
+}
+
+// An unclosed writer stays open.
+type unclosed struct{ io.Writer }
+
+// Close implements io.Closer.
+func (unclosed) Close() error { return nil }
+
+// recordReset writes a line into the audit log.
+func recordReset(log io.Writer, record any) error {
+	line, err := json.Marshal(record)
+	if err != nil {
+		return err
+	}
+	if _, err := log.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	return nil
 }
 
 // keptName returns the name under which a collection is kept, from what a person calls it.

@@ -171,7 +171,7 @@ func inspectDecided(ctx context.Context, cfg *config.Config, n trust.Name, sourc
 	if err != nil {
 		return trustPage{}, err
 	}
-	decider, err := newTrust(cfg, trustOptions{state: kept, observe: func(trust.Event) {}})
+	decider, err := newTrust(cfg, trustOptions{state: kept, clock: kept.Clock(time.Now, sinceNow()), observe: func(trust.Event) {}})
 	if err != nil {
 		return trustPage{}, err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"time"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/tagwarden/tagwarden/config"
@@ -18,7 +17,8 @@ import (
 
 // trustOptions are what the trust half needs besides the configuration.
 type trustOptions struct {
-	state   *state.Store // nil: nothing will be asked
+	state   *state.Store
+	clock   *state.Clock
 	observe func(trust.Event)
 	sent    func(upstream.Event)
 	before  *trustHalf  // whose sources are kept where they are configured as before; nil: none
@@ -56,7 +56,7 @@ func (t *trustHalf) closeAllBut(next *trustHalf) {
 // newTrust builds what decides from the configuration.
 func newTrust(cfg *config.Config, o trustOptions) (*trustHalf, error) {
 	t := &trustHalf{sources: make(map[string]source)}
-	policy := trust.Policy{Sources: make(map[string]trust.SourcePolicy), Now: time.Now}
+	policy := trust.Policy{Sources: make(map[string]trust.SourcePolicy), Now: o.clock.Now, Wall: o.clock.Wall, Floor: o.clock.Floor}
 	for name, s := range cfg.Sources {
 		built, err := newSource(cfg, name, s, o)
 		if err != nil {

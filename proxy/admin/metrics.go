@@ -96,7 +96,7 @@ func NewMetrics(o MetricsOptions) *Metrics {
 func securityEvents() []string {
 	return []string{
 		string(trust.EventVerification), string(trust.EventVanished), string(trust.EventStateDamaged),
-		string(trust.EventFirstUse), string(trust.EventPinChanged), string(trust.EventLength), "upstream_invalid", "cache_damaged", "bypass_suspected",
+		string(trust.EventFirstUse), string(trust.EventPinChanged), string(trust.EventLength), string(trust.EventClockBehind), "upstream_invalid", "cache_damaged", "bypass_suspected",
 	}
 }
 

@@ -73,7 +73,7 @@ func TestSecurity(t *testing.T) {
 	m.Security("upstream_invalid")
 	m.Trust(trust.Event{Kind: trust.EventFirstUse, Source: "corp", Collection: "docker.io/library/secret"})
 	equal(t, scrape(t, m, "security"),
-		`security_events_total{kind="bypass_suspected"} 0`, `security_events_total{kind="cache_damaged"} 0`, `security_events_total{kind="length_differs"} 0`,
+		`security_events_total{kind="bypass_suspected"} 0`, `security_events_total{kind="cache_damaged"} 0`, `security_events_total{kind="clock_behind"} 0`, `security_events_total{kind="length_differs"} 0`,
 		`security_events_total{kind="pin_changed"} 0`, `security_events_total{kind="state_damaged"} 0`,
 		`security_events_total{kind="trust_data_vanished"} 0`, `security_events_total{kind="trusted_on_first_use"} 1`,
 		`security_events_total{kind="upstream_invalid"} 1`, `security_events_total{kind="verification_failed"} 0`)
