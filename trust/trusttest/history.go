@@ -4,7 +4,7 @@ import "slices"
 
 // versions are files of the past, or of no time at all.
 func versions() []row {
-	past := row{want: "refused metadata_rollback", cold: "-"}
+	past := row{want: rollback, cold: "-"}
 	all := []row{
 		{name: "nothing new", attack: func(Subject) {}, want: "good"},
 		{name: "new versions", attack: func(s Subject) { s.Next(s.Targets, s.role("releases")) }, want: "good"},
@@ -14,10 +14,14 @@ func versions() []row {
 		{name: "timestamp of the same version with other content", attack: func(s Subject) { s.Timestamp.Version--; s.Next(s.Targets) },
 			want: "refused metadata_rollback", tuf: "good", cold: "-"},
 		{name: "targets of the same version with other content", attack: func(s Subject) { s.Targets.Sign("x", "x"); s.Next() },
-			want: "refused metadata_rollback", cold: "-"},
+			want: rollback, cold: "-", back: rollback},
 	}
-	all = append(all, each("rolled back", verb((*Repository).Rollback), past, "timestamp", "snapshot", "targets", "releases")...)
-	all = append(all, each("expired when it came", verb((*Repository).Expire), refused("metadata_expired"), "root", "timestamp", "snapshot", "targets")...)
+	all = append(all, each("rolled back", verb((*Repository).Rollback), past, "targets", "releases")...)
+	past.back = "good"
+	all = append(all, each("rolled back", verb((*Repository).Rollback), past, "timestamp", "snapshot")...)
+	all = append(all, each("expired when it came", verb((*Repository).Expire), refused("metadata_expired"), "timestamp", "snapshot", "targets")...)
+	// TUF: section 5.3.10, a root that has expired is kept all the same.
+	all = append(all, each("expired when it came", verb((*Repository).Expire), row{want: "refused metadata_expired", back: "refused metadata_expired"}, "root")...)
 	return append(all, each("expired when it came", verb((*Repository).Expire), denied("metadata_expired"), "releases")...)
 }
 
@@ -25,13 +29,13 @@ func versions() []row {
 func sets() []row {
 	all := []row{
 		{name: "files published before the timestamp", attack: func(s Subject) { s.Withhold(s.Targets) }, want: "good"},
-		{name: "targets leaves the snapshot", attack: func(s Subject) { s.Hide(s.Targets) }, want: "refused metadata_invalid"},
+		{name: "targets leaves the snapshot", attack: func(s Subject) { s.Hide(s.Targets) }, want: "refused metadata_invalid", back: rollback},
 		// Nobody need have signed for a Notary delegation yet; a TUF role that is delegated has a file.
 		{name: "releases leaves the snapshot", attack: func(s Subject) { s.Hide(s.role("releases")) },
-			want: "refused metadata_rollback", cold: "other", tufCold: "denied metadata_invalid"},
+			want: rollback, cold: "other", tufCold: "denied metadata_invalid", back: rollback},
 		// A Notary role may have been removed and added again; a TUF snapshot never loses one.
 		{name: "releases leaves the snapshot while its parent changes", attack: func(s Subject) { s.Hide(s.role("releases"), s.Targets) },
-			want: "denied metadata_rollback", tuf: "refused metadata_rollback", cold: "other", tufCold: "denied metadata_invalid"},
+			want: "denied metadata_rollback", tuf: rollback, cold: "other", tufCold: "denied metadata_invalid", back: rollback},
 	}
 	all = append(all, each("is the one before", verb((*Repository).Mix), refused("metadata_invalid"), "snapshot", "targets")...)
 	all = append(all, each("is the one before", verb((*Repository).Mix), lost("metadata_invalid"), "releases")...)
@@ -86,14 +90,16 @@ func roots() []row {
 // recoveries are what follows when a stolen key has pushed up versions.
 func recoveries() []row {
 	var all []row
-	for _, name := range []string{"timestamp", "snapshot", "targets", "releases"} {
+	for name, back := range map[string]string{"timestamp": "", "snapshot": "", "targets": rollback, "releases": rollback} {
 		push := func(s Subject) { s.role(name).Version = 1 << 40; s.Next(s.role(name)) }
 		all = append(all,
 			row{name: name + " pushed forward, its key and the snapshot's rotated", seen: push, attack: func(s Subject) { s.Rekey(s.role(name), s.Snapshot) }, want: "good"},
-			row{name: name + " pushed forward, and set back", seen: push, attack: func(s Subject) { s.role(name).Version = 2; s.Next() }, want: "refused metadata_rollback", cold: "-"})
+			row{name: name + " pushed forward, and set back", seen: push, attack: func(s Subject) { s.role(name).Version = 2; s.Next() }, want: rollback, cold: "-", back: back})
 	}
 	all = append(all,
-		row{name: "targets set back under a new timestamp key", attack: func(s Subject) { s.Targets.Version--; s.Rekey(s.Timestamp) }, want: "refused metadata_rollback", cold: "-"},
+		row{name: "targets set back under a new timestamp key", attack: func(s Subject) { s.Targets.Version--; s.Rekey(s.Timestamp) }, want: rollback, cold: "-",
+			back: "refused threshold_not_met"}, // by the root that gave the timestamp that key
+
 		row{name: "timestamp set back under one more key", attack: func(s Subject) {
 			s.Timestamp.Keys = append(slices.Clone(s.Timestamp.Keys), s.newKey(s.Timestamp))
 			s.Timestamp.Version = 0

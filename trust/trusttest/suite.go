@@ -47,6 +47,9 @@ type row struct {
 	timeless bool
 	// hand is what becomes of what was verified before, where the refresh is refused; "good" if empty.
 	hand string
+	// back is what the files from before the attack come to, where the refresh is refused; "good" if empty. A TUF verifier
+	// keeps the root, timestamp and snapshot that verified before its update failed, and takes nothing older.
+	back string
 }
 
 // expects returns what the row must come to, "-" if it does not apply.
@@ -93,7 +96,7 @@ func (w row) run(t *testing.T, s Subject, how, want string) {
 	defer stop()
 	s.stop = stop
 	v, hand := w.prepare(t, s, how)
-	before, now := s.Files(), s.Now
+	before, now, was := s.Files(), s.Now, s.honest()
 	w.attack(s)
 	got, next, err := refresh(ctx, s, v)
 	if got != want {
@@ -120,11 +123,45 @@ func (w row) run(t *testing.T, s Subject, how, want string) {
 		}
 	}
 	if strings.HasPrefix(want, "refused") {
-		// What is refused leaves no trace: the honest repository goes on.
 		s.Now = now
 		s.Recover(before)
+		w.recovers(t, s, v, was)
+	}
+}
+
+// recovers checks what follows when the attack ends: what was refused left no trace but for what verified in it, and the
+// honest repository goes on.
+func (w row) recovers(t *testing.T, s Subject, v trust.Verifier, was func()) {
+	t.Helper()
+	back := "good"
+	if _, tuf := s.format.(*TUF); tuf && w.back != "" {
+		back = w.back
+	}
+	if got, _, err := refresh(t.Context(), s, v); got != back {
+		t.Errorf("after the attack: %s, want %s (%v)", got, back, err)
+	}
+	if back == "good" {
+		return
+	}
+	was()
+	for name, v := range map[string]trust.Verifier{"running": v, "restarted": s.Open()} {
+		s.Next(append([]*Role{s.Root, s.Targets}, s.Delegations...)...)
 		if got, _, err := refresh(t.Context(), s, v); got != "good" {
-			t.Errorf("after the attack: %s (%v)", got, err)
+			t.Errorf("the honest repository, %s: %s (%v)", name, got, err)
+		}
+	}
+}
+
+// honest returns what makes the roles again what they are now, but for versions, which go on from what they are then.
+func (s Subject) honest() func() {
+	was := make(map[*Role]Role)
+	for _, role := range append([]*Role{s.Root, s.Timestamp, s.Snapshot, s.Targets}, s.Delegations...) {
+		was[role] = *role
+	}
+	return func() {
+		for role, r := range was {
+			r.Version = max(r.Version, role.Version)
+			*role = r
 		}
 	}
 }

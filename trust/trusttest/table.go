@@ -43,10 +43,16 @@ func each(what string, a attack, expect row, roles ...string) []row {
 		w := expect
 		w.name = name + " " + what
 		w.attack = func(s Subject) { a(s, s.role(name)) }
+		if w.back == "" && name != "root" && name != "timestamp" {
+			w.back = rollback // the timestamp is a newer one, and verified
+		}
 		rows = append(rows, w)
 	}
 	return rows
 }
+
+// rollback is what going back comes to.
+const rollback = "refused metadata_rollback"
 
 // refused is for what the whole repository rests on, denied for what only names do.
 func refused(reason string) row { return row{want: "refused " + reason} }
@@ -71,6 +77,7 @@ func table() []row {
 
 // signatures are those of the wrong keys, or of too few.
 func signatures() []row {
+	const short = "refused threshold_not_met"
 	var all []row
 	add := func(what string, a attack, expect row, roles ...string) {
 		all = append(all, each(what, a, expect, roles...)...)
@@ -78,11 +85,13 @@ func signatures() []row {
 	for _, c := range []struct {
 		what string
 		verb func(*Repository, *Role)
+		back string // of the timestamp: a root that verified asks for other signatures now
 	}{
-		{"by other keys", (*Repository).Impersonate}, {"without signature", (*Repository).StripSignature}, {"one signature short", (*Repository).FallShort},
-		{"with one key under two ids", (*Repository).CountAlias}, {"by a key that was revoked", (*Repository).Revoke},
+		{"by other keys", (*Repository).Impersonate, ""}, {"without signature", (*Repository).StripSignature, ""}, {"one signature short", (*Repository).FallShort, short},
+		{"with one key under two ids", (*Repository).CountAlias, short}, {"by a key that was revoked", (*Repository).Revoke, short},
 	} {
-		add(c.what, verb(c.verb), refused("threshold_not_met"), "timestamp", "snapshot", "targets")
+		add(c.what, verb(c.verb), row{want: short, back: c.back}, "timestamp")
+		add(c.what, verb(c.verb), refused("threshold_not_met"), "snapshot", "targets")
 		add(c.what, verb(c.verb), denied("threshold_not_met"), "releases")
 	}
 	add("by other keys", verb((*Repository).Impersonate), refused("root_mismatch"), "root")
@@ -91,10 +100,11 @@ func signatures() []row {
 	add("with two signatures of two", verb((*Repository).Cosign), row{want: "good"}, "root", "timestamp", "snapshot", "targets", "releases")
 	// Two signatures under one id make a TUF file a broken one.
 	twice := verb((*Repository).CountTwice)
-	add("with one key counted twice", twice, row{want: "refused threshold_not_met", tuf: "refused metadata_invalid"}, "root", "timestamp", "snapshot", "targets")
+	add("with one key counted twice", twice, row{want: short, tuf: "refused metadata_invalid"}, "root", "snapshot", "targets")
+	add("with one key counted twice", twice, row{want: short, tuf: "refused metadata_invalid", back: short}, "timestamp")
 	add("with one key counted twice", twice, row{want: "denied threshold_not_met", tuf: "denied metadata_invalid"}, "releases")
 	// In a Notary file, who delegates without a threshold is broken; TUF names are only those of the delegated role.
-	add("without threshold", verb((*Repository).DropThreshold), refused("metadata_invalid"), "timestamp", "snapshot", "targets")
+	add("without threshold", verb((*Repository).DropThreshold), row{want: "refused metadata_invalid", back: "good"}, "timestamp", "snapshot", "targets")
 	add("without threshold", verb((*Repository).DropThreshold), spoils("metadata_invalid"), "releases")
 	// The TUF library only counts the signatures that verify. Cold, a Notary source is asked for its newest root first.
 	for _, c := range []struct {

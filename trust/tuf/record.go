@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tagwarden/tagwarden/trust"
@@ -24,20 +25,26 @@ type failure struct {
 	Final  bool         `json:"final"`
 }
 
-// record returns the files of the set, those that are beyond use included: with the next delegation they may not be.
-func (t *trusted) record(checked time.Time) state.Record {
+// recordOf returns the files of a set, nil for none, and what was seen beyond it. Those that are beyond use are included:
+// with the next delegation they may not be.
+func recordOf(t *trusted, s *seen, checked time.Time) state.Record {
 	r := state.Record{Checked: checked}
-	for _, f := range t.files() {
+	if t != nil {
+		for _, f := range t.files() {
+			r.Files = append(r.Files, state.File{Name: f.name, Data: f.raw})
+		}
+		failures := make(map[string]failure)
+		for name, n := range t.nodes {
+			if n.refusal != nil {
+				failures[name] = failure{n.refusal.Reason, n.refusal.Error(), n.final}
+			}
+		}
+		raw, _ := json.Marshal(failures) // there is nothing in it that JSON has no place for
+		r.Files = append(r.Files, state.File{Name: refusedFile, Data: raw})
+	}
+	for _, f := range s.beyond(t) {
 		r.Files = append(r.Files, state.File{Name: f.name, Data: f.raw})
 	}
-	failures := make(map[string]failure)
-	for name, n := range t.nodes {
-		if n.refusal != nil {
-			failures[name] = failure{n.refusal.Reason, n.refusal.Error(), n.final}
-		}
-	}
-	raw, _ := json.Marshal(failures) // there is nothing in it that JSON has no place for
-	r.Files = append(r.Files, state.File{Name: refusedFile, Data: raw})
 	return r
 }
 
@@ -53,25 +60,42 @@ func (k kept) Fetch(_ context.Context, file string, _ int64) ([]byte, error) {
 	return raw, nil
 }
 
-// restore verifies a record again, from a root onwards. Only expiry is left to the decisions.
-func (v *verifier) restore(ctx context.Context, r *state.Record, pin []byte) (*trusted, error) {
-	files := make(kept)
+// restore verifies a record again, from a root onwards: its set, nil if there is none yet, and what was seen. Only expiry
+// is left to the decisions.
+func (v *verifier) restore(ctx context.Context, r *state.Record, pin []byte) (*trusted, *seen, error) {
+	files, beyond := make(kept), make(kept)
 	for _, f := range r.Files {
-		files[f.Name] = f.Data
+		if name, ok := strings.CutPrefix(f.Name, seenPrefix); ok {
+			beyond[name] = f.Data
+		} else {
+			files[f.Name] = f.Data
+		}
 	}
+	var t *trusted
+	var err error
+	if len(files) > 0 || len(beyond) == 0 {
+		if t, err = v.restoreSet(ctx, files, pin); err != nil {
+			return nil, nil, err
+		}
+	}
+	s, err := restoreSeen(ctx, t, pin, beyond)
+	if err != nil {
+		return nil, nil, err
+	}
+	// A newer root to which the pinned one does not lead must not be forgotten over it.
+	if _, newest := rootsOf(r); newest > s.root.Signed.Version {
+		return nil, nil, &trust.Refusal{Reason: trust.RootNotPinned, Text: fmt.Sprintf("root v%d was verified before, and the pinned root leads to v%d", newest, s.root.Signed.Version)}
+	}
+	return t, s, nil
+}
+
+// restoreSet verifies the files of a set again.
+func (v *verifier) restoreSet(ctx context.Context, files kept, pin []byte) (*trusted, error) {
 	u := update{pin: pin, src: files, expired: true, kept: make(map[string]failure), heavy: v.f.heavy}
 	if err := json.Unmarshal(files[refusedFile], &u.kept); err != nil {
 		return nil, invalid(refusedFile, quoted(err))
 	}
-	t, err := u.run(ctx)
-	if err != nil {
-		return nil, err
-	}
-	// A newer root to which the pinned one does not lead must not be forgotten over it.
-	if _, newest := rootsOf(r); newest > t.root.Signed.Version {
-		return nil, &trust.Refusal{Reason: trust.RootNotPinned, Text: fmt.Sprintf("root v%d was verified before, and the pinned root leads to v%d", newest, t.root.Signed.Version)}
-	}
-	return t, nil
+	return u.run(ctx)
 }
 
 // rootsOf returns the oldest root of a record, nil if there is none, and the version of the newest.
@@ -79,7 +103,8 @@ func rootsOf(r *state.Record) (first []byte, newest int64) {
 	oldest := int64(math.MaxInt64)
 	for _, f := range r.Files {
 		var version int64
-		if _, err := fmt.Sscanf(f.Name, "%d.root.json", &version); err != nil || f.Name != fileName(metadata.ROOT, version, true) {
+		name := strings.TrimPrefix(f.Name, seenPrefix)
+		if _, err := fmt.Sscanf(name, "%d.root.json", &version); err != nil || name != fileName(metadata.ROOT, version, true) {
 			continue
 		}
 		if version < oldest {

@@ -50,8 +50,8 @@ func (u *update) walkRoots(ctx context.Context) error {
 // anchor begins at the newest root in hand, or at the pinned one.
 func (u *update) anchor() error {
 	if u.held {
-		u.set = &trustedmetadata.TrustedMetadata{Root: u.base.root}
-		u.next.roots, u.next.root = u.base.roots, u.base.root
+		u.set = &trustedmetadata.TrustedMetadata{Root: u.seen.root}
+		u.next.roots, u.next.root = u.seen.roots, u.seen.root
 	} else {
 		md, err := parseRoot(u.pin)
 		if err == nil {
@@ -73,16 +73,12 @@ func (u *update) anchor() error {
 	return nil
 }
 
-// history returns the root of that version as it was verified before under another pin, nil if there is none.
+// history returns the root of that version as it was verified before, perhaps under another pin, nil if there is none.
 func (u *update) history(version int64) []byte {
-	if u.base == nil || u.held {
+	if u.held {
 		return nil
 	}
-	i := version - u.base.root.Signed.Version + int64(len(u.base.roots)) - 1
-	if i < 0 || i >= int64(len(u.base.roots)) {
-		return nil
-	}
-	return u.base.roots[i]
+	return u.seen.rootOf(version)
 }
 
 // follow takes in the root of version n, which must be signed by the keys of the root before it and by its own.
@@ -112,10 +108,10 @@ func (u *update) follow(n int64, raw []byte) error {
 // settled ends the walk. A root that the newest one's keys have signed, and that was verified before, must not be missing:
 // somebody hides what leads to it.
 func (u *update) settled() error {
-	if u.base == nil || u.held {
+	if u.seen == nil || u.held {
 		return nil
 	}
-	was, now := u.base.root, u.set.Root
+	was, now := u.seen.root, u.set.Root
 	if was.Signed.Version <= now.Signed.Version {
 		return nil
 	}

@@ -12,12 +12,9 @@ import (
 
 // A trusted is one complete set of files that belong together and that verified. It is immutable once update returns it.
 type trusted struct {
-	roots [][]byte // from the pinned one to the newest, without gaps
-	root  *metadata.Metadata[metadata.RootType]
+	seen // all three
 	// signers are the ids of the keys that signed root, timestamp and snapshot.
-	signers   map[string][]string
-	timestamp *signed[metadata.TimestampType]
-	snapshot  *signed[metadata.SnapshotType]
+	signers map[string][]string
 	// top is targets. It and every role that targets reaches by delegations that verify are in order, nearest first.
 	top   *node
 	order []*node

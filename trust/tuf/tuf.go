@@ -7,7 +7,8 @@
 // "TUF: section" above a check names the place in version 1.0.34 of the specification.
 //
 // An update is all or nothing. It runs over a Source that nobody trusts and yields one complete set of files, which is
-// kept durably before it is used; see update.run for the order. Requests are answered from a flat form of it.
+// kept durably before it is used; see update.run for the order. Requests are answered from a flat form of it. What an
+// update verified before it failed serves nobody, but is kept too, and nothing older is believed again; see seen.
 package tuf
 
 import (
@@ -92,8 +93,9 @@ type verifier struct {
 	place      *state.Collection
 
 	loaded  bool
-	base    *trusted // what was verified before, and no file may be older than
+	base    *trusted // what was verified whole before
 	held    bool     // base is so under the pinned root, and serves
+	seen    *seen    // what no file may be older than; nil as long as there is nothing
 	flat    *trust.Snapshot
 	touched time.Time
 }
@@ -124,9 +126,11 @@ func (v *verifier) Load(ctx context.Context) (*trust.Snapshot, error) {
 		if pin, err = v.pin(); err != nil {
 			return nil, err
 		}
-		if v.base, err = v.restore(ctx, record, pin); err == nil {
-			v.loaded, v.held = true, true
-			v.flat, v.touched = v.flatten(record.Checked), record.Checked
+		if v.base, v.seen, err = v.restore(ctx, record, pin); err == nil {
+			v.loaded, v.held, v.touched = true, v.base != nil, record.Checked
+			if v.held {
+				v.flat = v.flatten(record.Checked)
+			}
 			return v.flat, nil
 		}
 	}
@@ -138,9 +142,9 @@ func (v *verifier) Load(ctx context.Context) (*trust.Snapshot, error) {
 func (v *verifier) lost(ctx context.Context, record *state.Record, err error) error {
 	if record != nil {
 		first, _ := rootsOf(record)
-		if floors, ferr := v.restore(ctx, record, first); ferr == nil {
+		if base, floors, ferr := v.restore(ctx, record, first); ferr == nil {
 			v.observe(trust.EventPinChanged, err)
-			v.loaded, v.base = true, floors
+			v.loaded, v.base, v.seen, v.touched = true, base, floors, record.Checked
 			return nil
 		}
 	}
@@ -148,7 +152,7 @@ func (v *verifier) lost(ctx context.Context, record *state.Record, err error) er
 		return &trust.Refusal{Reason: trust.StateUnavailable, Text: "not read in time", Err: err}
 	}
 	v.observe(trust.EventStateDamaged, err)
-	v.loaded, v.base = true, nil
+	v.loaded, v.base, v.seen = true, nil, nil
 	return nil
 }
 
@@ -161,7 +165,7 @@ func (v *verifier) Refresh(ctx context.Context) (*trust.Snapshot, error) {
 		}
 	}
 	now := v.f.o.Now()
-	u := update{src: v.src, base: v.base, held: v.held, now: now, heavy: v.f.heavy}
+	u := update{src: v.src, base: v.base, held: v.held, seen: v.seen, now: now, heavy: v.f.heavy}
 	if !v.held {
 		var err error
 		if u.pin, err = v.pin(); err != nil {
@@ -170,18 +174,19 @@ func (v *verifier) Refresh(ctx context.Context) (*trust.Snapshot, error) {
 	}
 	next, err := u.run(ctx)
 	if err != nil {
+		v.remember(u.next.seen)
 		return nil, err
 	}
 	if v.held && next == v.base {
 		return v.unchanged(now), nil
 	}
-	if err := v.place.Save(next.record(now)); err != nil {
+	if err := v.place.Save(recordOf(next, &next.seen, now)); err != nil {
 		return nil, &trust.Refusal{Reason: trust.StateUnavailable, Text: "cannot keep", Err: err}
 	}
 	if err := next.failures(); err != nil && (v.base == nil || fmt.Sprint(v.base.failures()) != err.Error()) {
 		v.observe(trust.EventVerification, err)
 	}
-	v.base, v.held, v.touched = next, true, now
+	v.base, v.held, v.seen, v.touched = next, true, &next.seen, now
 	v.flat = v.flatten(now)
 	return v.flat, nil
 }

@@ -16,14 +16,16 @@ import (
 )
 
 // An update makes one complete trusted set, from a source and from what was verified before. It changes nothing but
-// itself: whoever runs it takes the result whole or not at all.
+// itself: whoever runs it takes the result whole or not at all, and of one that fails remembers what it has seen.
 type update struct {
 	pin []byte // the root to begin with
 	src trust.Source
-	// base is what was verified before and is the floor: nil, or a set. Held tells that it is so under this pin, so that it
-	// may serve, and its roots need not be walked again.
+	// base is what was verified whole before: nil, or a set. Held tells that it is so under this pin, so that it may serve,
+	// and the roots that were seen need not be walked again.
 	base *trusted
 	held bool
+	// seen is what no top-level file may fall behind: nil, or at least what base has.
+	seen *seen
 	now  time.Time
 	// expired lets files pass that have expired.
 	expired bool
@@ -130,7 +132,7 @@ func (u *update) timestamp(ctx context.Context) (unchanged bool, err error) {
 	if err := u.current(metadata.ROOT, root.Version, root.Expires); err != nil {
 		return false, err
 	}
-	same := u.held && len(u.next.roots) == len(u.base.roots)
+	same := u.held && u.seen.timestamp == u.base.timestamp && len(u.next.roots) == len(u.base.roots)
 	if same && bytes.Equal(raw, u.base.timestamp.raw) {
 		u.next.timestamp, u.set.Timestamp = u.base.timestamp, u.base.timestamp.md
 		return true, u.current(metadata.TIMESTAMP, u.set.Timestamp.Signed.Version, u.set.Timestamp.Signed.Expires)
@@ -146,11 +148,14 @@ func (u *update) timestamp(ctx context.Context) (unchanged bool, err error) {
 	})
 	// TUF: section 5.4.3.1, of one version the first is kept.
 	if errors.Is(err, &metadata.ErrEqualVersionNumber{}) {
-		u.next.timestamp, u.set.Timestamp = u.base.timestamp, u.base.timestamp.md
+		u.next.timestamp, u.set.Timestamp = u.seen.timestamp, u.seen.timestamp.md
 		return same, u.current(metadata.TIMESTAMP, u.set.Timestamp.Signed.Version, u.set.Timestamp.Signed.Expires)
 	}
+	if err != nil {
+		return false, err
+	}
 	u.next.timestamp = &signed[metadata.TimestampType]{raw, md}
-	return false, err
+	return false, nil
 }
 
 // step runs a step of the library's for a file, and says what its error means. The versions and times that it names are
@@ -193,10 +198,10 @@ func (u *update) current(role string, version int64, until time.Time) error {
 //
 // TUF: section 5.3.11.
 func (u *update) floorTimestamp() *metadata.Metadata[metadata.TimestampType] {
-	if u.base == nil || !u.stands(metadata.TIMESTAMP, u.base.timestamp.md, u.base.timestamp.md.Signatures) {
+	if u.seen == nil || u.seen.timestamp == nil || !u.stands(metadata.TIMESTAMP, u.seen.timestamp.md, u.seen.timestamp.md.Signatures) {
 		return nil
 	}
-	floor := *u.base.timestamp.md
+	floor := *u.seen.timestamp.md
 	if u.floorSnapshot() == nil {
 		floor.Signed.Meta = map[string]*metadata.MetaFiles{"snapshot.json": {}}
 	}
@@ -205,15 +210,15 @@ func (u *update) floorTimestamp() *metadata.Metadata[metadata.TimestampType] {
 
 // floorSnapshot returns what no snapshot may fall behind, by the same rule.
 func (u *update) floorSnapshot() *metadata.Metadata[metadata.SnapshotType] {
-	if u.base == nil || !u.stands(metadata.SNAPSHOT, u.base.snapshot.md, u.base.snapshot.md.Signatures) {
+	if u.seen == nil || u.seen.snapshot == nil || !u.stands(metadata.SNAPSHOT, u.seen.snapshot.md, u.seen.snapshot.md.Signatures) {
 		return nil
 	}
-	return u.base.snapshot.md
+	return u.seen.snapshot.md
 }
 
 // stands tells whether a top-level file that was verified before verifies under the newest root too.
 func (u *update) stands(role string, md any, signatures []metadata.Signature) bool {
-	if u.held && len(u.next.roots) == len(u.base.roots) {
+	if u.held && len(u.next.roots) == len(u.base.roots) && (md == any(u.base.timestamp.md) || md == any(u.base.snapshot.md)) {
 		return true
 	}
 	_, err := rootAuthority(u.set.Root, role).verify(role, 0, md, signatures)
@@ -251,14 +256,16 @@ func (u *update) snapshot(ctx context.Context) error {
 		}
 		return err
 	})
-	u.next.snapshot = &signed[metadata.SnapshotType]{raw, md}
+	if err == nil {
+		u.next.snapshot = &signed[metadata.SnapshotType]{raw, md}
+	}
 	return err
 }
 
 // named returns the snapshot's file: the one in hand if it is what the timestamp names, else the source's.
 func (u *update) named(ctx context.Context, info *metadata.MetaFiles) ([]byte, error) {
-	if in := u.floorSnapshot(); in != nil && in.Signed.Version == info.Version && info.VerifyLengthHashes(u.base.snapshot.raw) == nil {
-		return u.base.snapshot.raw, nil
+	if in := u.floorSnapshot(); in != nil && in.Signed.Version == info.Version && info.VerifyLengthHashes(u.seen.snapshot.raw) == nil {
+		return u.seen.snapshot.raw, nil
 	}
 	limit, err := bound(metadata.SNAPSHOT, info, maxSnapshot)
 	if err != nil {
