@@ -23,6 +23,7 @@ var doors = map[string][]string{
 	"e2e/bench":          {"e2e/rig", "trust/trusttest"},
 	"e2e/attack":         {},
 	"e2e/faults":         {},
+	"e2e/conformance":    {"trust", "trust/remote", "trust/state", "trust/tuf"},
 	"e2e/mutate":         {},
 	"e2e/rig":            {},
 	"e2e/soak":           {"e2e/rig", "proxy/upstreamtest", "trust/trusttest"},
