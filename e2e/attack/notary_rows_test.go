@@ -63,19 +63,19 @@ func spoil(raw []byte) []byte {
 func stranger() []*trusttest.Key { return []*trusttest.Key{trusttest.NewKey(trusttest.ECDSA)} }
 
 // broken is a row for a file that no version is taken of.
-func broken(name, reason string, attack func(n *notary)) row[*notary] {
-	return row[*notary]{name: name, attack: attack, cold: "403 " + reason, check: reason}
+func broken[F forger](name, reason string, attack func(F)) row[F] {
+	return row[F]{name: name, attack: attack, cold: "403 " + reason, check: reason}
 }
 
 // spoiled is a row for a delegation that is taken as what it is: names that it speaks for are refused, and never looked up
 // elsewhere.
-func spoiled(name, reason string, attack func(n *notary)) row[*notary] {
-	return row[*notary]{name: name, attack: attack, cold: "403 " + reason, check: "changed", warm: "403 " + reason}
+func spoiled[F forger](name, reason string, attack func(F)) row[F] {
+	return row[F]{name: name, attack: attack, cold: "403 " + reason, check: "changed", warm: "403 " + reason}
 }
 
 // past is a row for what only who has seen more can know.
-func past(name, result string, attack func(n *notary)) row[*notary] {
-	return row[*notary]{name: name, attack: attack, check: result}
+func past[F forger](name, result string, attack func(F)) row[F] {
+	return row[F]{name: name, attack: attack, check: result}
 }
 
 // injections put contents under signatures that were not made for them.
@@ -200,7 +200,7 @@ func signatures() []row[*notary] {
 		broken("W15 targets left out of the snapshot", "metadata_invalid", func(n *notary) { n.Targets.Hidden = true; n.Next() }),
 		past("W15 an older releases under a new snapshot", "metadata_rollback", func(n *notary) { n.releases.Version--; n.Next() }),
 		past("W15 the server's keys alone", "threshold_not_met", func(n *notary) {
-			n.releases.Entries["v1"] = trusttest.Entry{Digest: n.evil.Digest, Length: int64(len(n.evil.Manifest))}
+			n.sign(n.releases, n.evil)
 			n.Targets.Signers, n.releases.Signers = n.Snapshot.Keys, n.Timestamp.Keys
 			n.Next(n.Targets, n.releases)
 		}),

@@ -7,10 +7,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/tagwarden/tagwarden/proxy/upstreamtest"
 	"github.com/tagwarden/tagwarden/trust/trusttest"
 )
 
@@ -27,68 +27,61 @@ func TestNotary(t *testing.T) {
 	}
 }
 
-// A notary is a repository of Notary v1: targets/releases signs v1 as good, and targets as older.
+// A notary is a repository of Notary v1: targets/releases signs v1 as good, and targets as older. Its server has another,
+// which nobody attacks.
 type notary struct {
 	*trusttest.Notary
-	images
+	*images
+	shelf
 	releases *trusttest.Role
 	pin      string // YAML; empty: the key of the root
-
-	mu        sync.Mutex
-	published map[string][]byte
-	first     map[string][]byte // what was published first
-	instead   map[string][]byte // what is published instead of what was signed
-	fault     func(w http.ResponseWriter, file string) bool
+	options  string // more of the source, in YAML
+	quiet    *trusttest.Notary
 }
 
-func newNotary(gun string, i images) *notary {
-	n := &notary{Notary: trusttest.NewNotary(gun, time.Now()), images: i}
+func newNotary(_ *testing.T, gun string, i *images) *notary {
+	n := &notary{Notary: trusttest.NewNotary(gun, time.Now()), images: i, quiet: trusttest.NewNotary("r.example/"+i.aside, time.Now())}
 	n.releases = n.Delegate("targets/releases", "")
-	n.releases.Entries["v1"] = trusttest.Entry{Digest: i.good.Digest, Length: int64(len(i.good.Manifest))}
-	n.Targets.Entries["v1"] = trusttest.Entry{Digest: i.older.Digest, Length: int64(len(i.older.Manifest))}
+	n.sign(n.releases, i.good)
+	n.sign(n.Targets, i.older)
+	n.quiet.Targets.Entries["v1"] = trusttest.Entry{Digest: i.calm.Digest, Length: int64(len(i.calm.Manifest))}
+	n.quiet.Publish()
 	n.pin = fmt.Sprintf("{keys: [%s]}", n.Root.Keys[0].Canonical())
 	return n
 }
 
-func (n *notary) entry(url string) string {
-	return fmt.Sprintf("{notary: %q, refresh: 500ms, pins: {%s: %s}}", url, n.GUN, n.pin)
+// sign makes v1 of a role mean an image.
+func (n *notary) sign(role *trusttest.Role, i upstreamtest.Image) {
+	role.Entries["v1"] = trusttest.Entry{Digest: i.Digest, Length: int64(len(i.Manifest))}
 }
+
+func (n *notary) entry(url string) string {
+	return fmt.Sprintf("{notary: %q, refresh: 500ms, pins: {%s: %s, %s: {keys: [%s]}}%s}", url, n.GUN, n.pin, n.quiet.GUN, n.quiet.Root.Keys[0].Canonical(), n.options)
+}
+
+func (n *notary) demands() string { return "" }
 
 func (n *notary) renew() { n.Next(n.Targets, n.releases) }
 
 func (n *notary) publish() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.published == nil {
+	if n.first == nil {
 		n.Publish()
-		n.first = n.Files()
 	}
-	if n.published = n.instead; n.published == nil {
-		n.published = n.Files()
-	}
+	n.put(n.Files())
 }
 
 // ServeHTTP implements http.Handler.
 func (n *notary) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	file, _ := strings.CutPrefix(r.URL.Path, "/v2/"+n.GUN+"/_trust/tuf/")
-	n.mu.Lock()
-	raw, ok := n.published[file]
-	fault := n.fault
-	n.mu.Unlock()
-	switch {
-	case fault != nil && fault(w, file):
-	case !ok:
-		http.NotFound(w, r)
-	default:
+	gun, file, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v2/"), "/_trust/tuf/")
+	if raw := n.quiet.Files()[file]; gun == n.quiet.GUN && raw != nil {
 		_, _ = w.Write(raw) // a client that left is no concern
+		return
 	}
-}
-
-// fail lets requests be answered by fault where that returns true.
-func (n *notary) fail(fault func(w http.ResponseWriter, file string) bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.fault = fault
+	if gun != n.GUN {
+		http.NotFound(w, r)
+		return
+	}
+	n.answer(w, r, file)
 }
 
 // rotate replaces the root key, as often as it is told, and publishes each root.
@@ -105,7 +98,7 @@ func (n *notary) rotate(times int) {
 // usurp serves a stranger's repository of the same name in which v1 means evil, with a root of the given version.
 func (n *notary) usurp(root int64) {
 	other := trusttest.NewNotary(n.GUN, time.Now())
-	other.Targets.Entries["v1"] = trusttest.Entry{Digest: n.evil.Digest, Length: int64(len(n.evil.Manifest))}
+	n.sign(other.Targets, n.evil)
 	other.Root.Version, other.Timestamp.Version = root, 9
 	other.Publish()
 	n.instead = other.Files()

@@ -18,11 +18,11 @@ func rollbacks() []row[*notary] {
 		past("W4 targets rolled back", "metadata_rollback", func(n *notary) { n.Targets.Version--; n.Next() }),
 		past("W4 releases rolled back", "metadata_rollback", func(n *notary) {
 			n.releases.Version--
-			n.releases.Entries["v1"] = trusttest.Entry{Digest: n.evil.Digest, Length: int64(len(n.evil.Manifest))}
+			n.sign(n.releases, n.evil)
 			n.Next()
 		}),
 		past("W4 other content under the same version", "metadata_rollback", func(n *notary) {
-			n.releases.Entries["v1"] = trusttest.Entry{Digest: n.evil.Digest, Length: int64(len(n.evil.Manifest))}
+			n.sign(n.releases, n.evil)
 			n.Next()
 		}),
 		past("W4 another timestamp under the same version", "metadata_rollback", func(n *notary) { n.Snapshot.Version++; n.Publish() }),
@@ -64,7 +64,7 @@ func downgrades() []row[*notary] {
 		{name: "W2 tag only in a delegation that releases nothing", attack: func(n *notary) {
 			delete(n.releases.Entries, "v1")
 			delete(n.Targets.Entries, "v1")
-			n.Delegate("targets/alice", "").Entries["v1"] = trusttest.Entry{Digest: n.evil.Digest, Length: int64(len(n.evil.Manifest))}
+			n.sign(n.Delegate("targets/alice", ""), n.evil)
 			n.renew()
 		}, cold: "403 unsigned_tag", check: "changed", warm: "403 unsigned_tag"},
 		{name: "W3 repository deleted", attack: func(n *notary) { n.instead = map[string][]byte{} }, cold: "403 no_trust_data", check: "no_trust_data"},
