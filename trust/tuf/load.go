@@ -29,6 +29,7 @@ func (u *update) load(ctx context.Context, nodes []*node) error {
 		info := u.set.Snapshot.Signed.Meta[n.name+".json"]
 		was := u.base.file(n.name)
 		kept, broken := u.kept[n.name]
+		n.disputed = u.disputed(n.name)
 		switch {
 		case broken:
 			n.refuse(&trust.Refusal{Reason: kept.Reason, Text: kept.Text}, kept.Final)

@@ -15,8 +15,12 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
-// refusedFile says why roles have no file. No published file has a slash in its name.
-const refusedFile = "kept/refused.json"
+// refusedFile says why roles have no file, and disputedFile of which versions two files were seen. No published file has a
+// slash in its name.
+const (
+	refusedFile  = "kept/refused.json"
+	disputedFile = "kept/disputed.json"
+)
 
 // A failure is why a role has no file, as it is kept: what the source gave in its place is not.
 type failure struct {
@@ -33,19 +37,30 @@ func recordOf(t *trusted, s *seen, checked time.Time) state.Record {
 		for _, f := range t.files() {
 			r.Files = append(r.Files, state.File{Name: f.name, Data: f.raw})
 		}
-		failures := make(map[string]failure)
+		failures, disputes := make(map[string]failure), make(map[string]map[string]int64)
 		for name, n := range t.nodes {
 			if n.refusal != nil {
 				failures[name] = failure{n.refusal.Reason, n.refusal.Error(), n.final}
 			}
+			if n.disputed != nil {
+				disputes[name] = n.disputed
+			}
 		}
-		raw, _ := json.Marshal(failures) // there is nothing in it that JSON has no place for
-		r.Files = append(r.Files, state.File{Name: refusedFile, Data: raw})
+		r.Files = append(r.Files, state.File{Name: refusedFile, Data: encode(failures)})
+		if len(disputes) > 0 {
+			r.Files = append(r.Files, state.File{Name: disputedFile, Data: encode(disputes)})
+		}
 	}
 	for _, f := range s.beyond(t) {
 		r.Files = append(r.Files, state.File{Name: f.name, Data: f.raw})
 	}
 	return r
+}
+
+// encode returns a value in JSON that has a form there.
+func encode(v any) []byte {
+	raw, _ := json.Marshal(v) // it has
+	return raw
 }
 
 // kept is a record as a source.
@@ -94,6 +109,11 @@ func (v *verifier) restoreSet(ctx context.Context, files kept, pin []byte) (*tru
 	u := update{pin: pin, src: files, expired: true, kept: make(map[string]failure), heavy: v.f.heavy}
 	if err := json.Unmarshal(files[refusedFile], &u.kept); err != nil {
 		return nil, invalid(refusedFile, quoted(err))
+	}
+	if raw := files[disputedFile]; raw != nil {
+		if err := json.Unmarshal(raw, &u.disputes); err != nil {
+			return nil, invalid(disputedFile, quoted(err))
+		}
 	}
 	return u.run(ctx)
 }

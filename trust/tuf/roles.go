@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -203,28 +204,57 @@ func (u *update) verify(from, n *node, by authority) verdict {
 	return v
 }
 
-// once checks that nobody signed two files of one version for the role, as long as the same keys may sign for it.
+// once checks that nobody signed two files of one version for the role, as long as the same keys may sign for it. Whoever
+// did is not believed before a later version, whichever of the two is published.
+//
+// PRODUCT: invariant 6, that does not end with the next update or the next start.
 func (u *update) once(n *node, by authority) error {
+	sum := fmt.Sprintf("%x", by.sum())
+	if n.disputed[sum] != n.role.version {
+		if !u.differs(n, by) {
+			return nil
+		}
+		// What stands here is of the set in hand, and of no use beyond its version.
+		n.disputed = maps.Clone(n.disputed)
+		maps.DeleteFunc(n.disputed, func(_ string, version int64) bool { return version != n.role.version })
+		if n.disputed == nil {
+			n.disputed = make(map[string]int64)
+		}
+		n.disputed[sum] = n.role.version
+	}
+	return &trust.Refusal{Reason: trust.MetadataRollback, Text: fmt.Sprintf("%s v%d has other content than the v%d that was verified before", label(n.name), n.role.version, n.role.version)}
+}
+
+// disputed returns of which version of a role two files were seen, by the sums of the authorities that signed both.
+func (u *update) disputed(name string) map[string]int64 {
+	if u.base == nil {
+		return u.disputes[name]
+	}
+	if was := u.base.nodes[name]; was != nil {
+		return was.disputed
+	}
+	return nil
+}
+
+// differs tells whether the role's file is another than that of the same version in hand, which verifies as well.
+func (u *update) differs(n *node, by authority) bool {
 	was := u.base.file(n.name)
 	if was == nil || was == n.role || was.version != n.role.version {
-		return nil
+		return false
 	}
 	defer func() { was.md = nil }()
 	before, err := was.parsed()
 	if err != nil {
-		return err
+		return false
 	}
 	if _, err := by.verify(was.name, was.version, before, before.Signatures); err != nil {
-		return nil
+		return false
 	}
 	now, err := n.role.parsed()
 	if err != nil {
-		return err
+		return true
 	}
 	a, aerr := cjson.EncodeCanonical(before.Signed)
 	b, berr := cjson.EncodeCanonical(now.Signed)
-	if aerr != nil || berr != nil || !bytes.Equal(a, b) {
-		return &trust.Refusal{Reason: trust.MetadataRollback, Text: fmt.Sprintf("%s v%d has other content than the v%d that was verified before", label(n.name), was.version, was.version)}
-	}
-	return nil
+	return aerr != nil || berr != nil || !bytes.Equal(a, b)
 }

@@ -42,6 +42,8 @@ type node struct {
 	// verdicts are what came of verifying its file, and asked how many of them each signer's delegations took.
 	verdicts map[[sha256.Size]byte]verdict
 	asked    map[*node]int
+	// disputed is of which version two files were seen, by the sums of the authorities that signed both.
+	disputed map[string]int64
 
 	// open tells that a delegation to it verified, so that its own delegations count. What follows is of the first such.
 	open  bool

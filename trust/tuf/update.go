@@ -31,6 +31,8 @@ type update struct {
 	expired bool
 	// kept is why roles had no file, where src is what was verified and kept before; nil: it is a source.
 	kept map[string]failure
+	// disputes are what was kept of the roles' disputed versions.
+	disputes map[string]map[string]int64
 	// whole keeps what the library read of every role.
 	whole bool
 	// heavy bounds the bytes that are parsed at the same time, by all updates. Nil: nothing does.

@@ -256,3 +256,47 @@ func TestClockThatWasAhead(t *testing.T) {
 		t.Errorf("checked %v, %v", s.Checked, err)
 	}
 }
+
+// TestTwoFilesOfOneVersion: what was refused for that is refused after the next update, after the next start, and when the
+// file was away in between, whichever of the two comes; and a later version ends it.
+func TestTwoFilesOfOneVersion(t *testing.T) {
+	repo := newRepo()
+	repo.Delegations[1].Sign(web, "good")
+	repo.Publish()
+	w := rig(t, repo)
+	v := w.open()
+	refreshed(t, v)
+	check := func(when, want string) {
+		t.Helper()
+		for _, v := range []trust.Verifier{v, w.open()} {
+			s := refreshed(t, v)
+			kept, err := w.open().Load(t.Context())
+			if err != nil || says(s, app) != want || says(kept, app) != want || says(s, web) != "good" {
+				t.Errorf("%s: %s, kept %s, and the other %s; want %s (%v)", when, says(s, app), says(kept, app), says(s, web), want, err)
+			}
+		}
+	}
+	releases(repo).Sign(app, "evil")
+	repo.Next()
+	check("another file", "metadata_rollback")
+	repo.Next()
+	check("another snapshot", "metadata_rollback")
+	repo.Next()
+	file := repo.File(releases(repo))
+	files := repo.Files()
+	releases(repo).Tamper = func([]byte) []byte { return []byte("{}") }
+	repo.Next()
+	check("no file at all", "metadata_invalid")
+	releases(repo).Tamper = nil
+	repo.Serve(files)
+	repo.Next()
+	check("the same file again", "metadata_rollback")
+	releases(repo).Sign(app, "good")
+	repo.Next()
+	check("the first file again", "metadata_rollback")
+	repo.Next(releases(repo))
+	check("a later version", "good")
+	if file == repo.File(releases(repo)) {
+		t.Error("the version is the same")
+	}
+}
