@@ -5,12 +5,14 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/tagwarden/tagwarden/proxy/upstreamtest"
@@ -127,6 +129,7 @@ func documents() []row[*notary] {
 			info["length"] = info["length"].(int) + by
 		}
 	}
+	child := func(t *testing.T, g *gateway, n *notary) { noChild(t, g, n.images) }
 	all := []row[*notary]{
 		broken("W10 snapshot longer than it says", invalid, func(n *notary) { n.edit(n.Timestamp, resize("snapshot", -1)) }),
 		broken("W10 snapshot shorter than it says", invalid, func(n *notary) { n.edit(n.Timestamp, resize("snapshot", 1)) }),
@@ -146,6 +149,8 @@ func documents() []row[*notary] {
 		{name: "W16 the registry says another digest", attack: func(n *notary) {
 			n.up.Fail("/v2/"+n.path+"/manifests/"+n.good.Digest.String(), upstreamtest.Fault{Header: http.Header{"Docker-Content-Digest": {n.evil.Digest.String()}}})
 		}, cold: "200 good"},
+		{name: "W16 the child of a signed index has other bytes", before: func(n *notary) { indexed(n.images); n.sign(n.releases, n.good) },
+			attack: func(n *notary) { spoilChild(n.images); n.renew() }, cold: "200 good", check: "changed", also: child},
 		{name: "W16 the signed digest is gone", attack: func(n *notary) { n.up.Delete(n.path, n.good.Digest.String()) }, cold: "404 signed_digest_missing"},
 	}
 	for _, version := range []string{"0", "-1", "2.0", "2e0", "1.5", "9007199254740992", "9223372036854775808", `"2"`, "null", "-0"} {
@@ -184,6 +189,13 @@ func signatures() []row[*notary] {
 			}
 			*k = *trusttest.NewBareKey("ecdsa", weak, "ecdsa")
 		})),
+		spoiled("W8 key of RSA that is too short", "signature_invalid", kind(func(k *trusttest.Key) {
+			weak, err := rsa.GenerateKey(rand.Reader, 1024)
+			if err != nil {
+				panic(err)
+			}
+			*k = *trusttest.NewBareKey("rsa", weak, "rsapss")
+		})),
 		spoiled("W8 one key under two certificates", "threshold_not_met", func(n *notary) {
 			k := n.releases.Keys[0]
 			n.releases.Keys = []*trusttest.Key{k.Certify(trusttest.Template("a", time.Now()), nil, nil), k.Certify(trusttest.Template("b", time.Now()), nil, nil)}
@@ -204,6 +216,9 @@ func signatures() []row[*notary] {
 			n.Targets.Signers, n.releases.Signers = n.Snapshot.Keys, n.Timestamp.Keys
 			n.Next(n.Targets, n.releases)
 		}),
+		broken("W15 the snapshot of before under a new timestamp", "metadata_invalid", func(n *notary) { n.Mix(n.Snapshot) }),
+		broken("W15 the targets of before under a new snapshot", "metadata_invalid", func(n *notary) { n.Mix(n.Targets) }),
+		broken("W15 the releases of before under a new snapshot", "metadata_invalid", func(n *notary) { n.Mix(n.releases) }),
 		{name: "W15 snapshot key held by the owner", before: func(n *notary) { n.Snapshot.Keys = []*trusttest.Key{trusttest.NewKey(trusttest.Ed25519)} },
 			attack: func(n *notary) { n.renew() }, cold: "200 good", check: "changed"},
 	}
@@ -247,4 +262,29 @@ func genuine() []row[*notary] {
 		{name: "genuine delegation that nobody has signed for yet", before: func(n *notary) { n.releases.Hidden = true }, attack: func(*notary) {}, cold: "200 older"},
 		{name: "genuine tag that only targets has", attack: func(n *notary) { delete(n.releases.Entries, "v1"); n.renew() }, cold: "200 older", check: "changed", warm: "200 older"},
 	}
+}
+
+// overflows are answers of a source that are too much, or not what they say.
+func overflows() []row[*notary] {
+	var all []row[*notary]
+	add := func(role string, f flood) {
+		file := role
+		if role == "releases" {
+			file = "targets/releases"
+		}
+		all = append(all, row[*notary]{name: "W9 " + role + " " + f.name, check: f.reason, attack: func(n *notary) {
+			n.Next(n.role(role))
+			n.fail(instead(file, f.answer))
+		}, cold: map[string]string{"metadata_invalid": "403 metadata_invalid", "source_unreachable": "503 source_unreachable"}[f.reason]})
+	}
+	for i, f := range allFloods() {
+		if i == 0 {
+			for _, role := range []string{"root", "timestamp", "snapshot", "targets", "releases"} {
+				add(role, f)
+			}
+			continue
+		}
+		add([]string{"root", "timestamp", "targets"}[i%3], f)
+	}
+	return all
 }

@@ -17,7 +17,7 @@ import (
 // TestNotary attacks the reader of Notary v1, through the door: the weak points of the format, W1 to W16, and what genuine
 // data looks like that must be taken.
 func TestNotary(t *testing.T) {
-	all := slices.Concat(injections(), downgrades(), rollbacks(), roots(), signatures(), documents(), genuine())
+	all := slices.Concat(injections(), downgrades(), rollbacks(), roots(), signatures(), documents(), overflows(), genuine())
 	besiege(t, "dct", newNotary, all)
 	for i := range 16 {
 		w := fmt.Sprintf("W%d ", i+1)

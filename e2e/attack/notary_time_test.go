@@ -31,6 +31,14 @@ func rollbacks() []row[*notary] {
 			n.rotate(1)
 			n.Next()
 		}),
+		{name: "W4 recovery of all roles from versions that a thief pushed up", seen: func(n *notary) {
+			for _, role := range []string{"timestamp", "snapshot", "targets", "releases"} {
+				n.role(role).Version = 1 << 40
+			}
+			n.Next(n.Targets, n.releases)
+		}, attack: func(n *notary) { n.Rekey(n.Timestamp, n.Snapshot, n.Targets, n.releases) }, check: "changed"},
+		{name: "W4 versions that a thief pushed up, and set back under the same keys", seen: func(n *notary) { n.releases.Version = 1 << 40; n.Next() },
+			attack: func(n *notary) { n.releases.Version = 2; n.Next() }, check: "metadata_rollback"},
 		past("W4 half published", "source_unreachable", func(n *notary) {
 			old := n.Files()
 			n.renew()
@@ -44,11 +52,6 @@ func rollbacks() []row[*notary] {
 func downgrades() []row[*notary] {
 	ended := func(role func(n *notary) *trusttest.Role) func(n *notary) {
 		return func(n *notary) { role(n).Expires = time.Now().Add(-time.Second); n.Next(role(n)) }
-	}
-	status := func(code int) func(n *notary) {
-		return func(n *notary) {
-			n.fail(func(w http.ResponseWriter, _ string) bool { w.WriteHeader(code); return true })
-		}
 	}
 	all := []row[*notary]{
 		spoiled("W2 releases expired", "metadata_expired", func(n *notary) { ended(func(n *notary) *trusttest.Role { return n.releases })(n) }),
@@ -68,11 +71,12 @@ func downgrades() []row[*notary] {
 			n.renew()
 		}, cold: "403 unsigned_tag", check: "changed", warm: "403 unsigned_tag"},
 		{name: "W3 repository deleted", attack: func(n *notary) { n.instead = map[string][]byte{} }, cold: "403 no_trust_data", check: "no_trust_data"},
-		{name: "W3 a login page", attack: func(n *notary) {
-			n.fail(func(w http.ResponseWriter, _ string) bool { _, _ = w.Write([]byte("<html>log in</html>")); return true })
-		}, cold: "403 metadata_invalid", check: "metadata_invalid"},
-		{name: "W13 expires in hand", attack: func(n *notary) { n.Timestamp.Expires = time.Now().Add(6 * time.Second); n.Next() },
-			check: "changed", warm: "until 403 metadata_expired"},
+		broken("W3 a login page", "metadata_invalid", func(n *notary) { n.fail(always(login)) }),
+		{name: "W3 the connection ends", attack: func(n *notary) { n.fail(always(hangUp)) }, cold: "503 source_unreachable", check: "source_unreachable"},
+		{name: "W3 source cut off for longer than max_stale", before: func(n *notary) { n.options = ", max_stale: " + soon.String() },
+			attack: func(n *notary) { n.fail(always(status(http.StatusServiceUnavailable))) }, check: "source_unreachable", warm: "until 503 metadata_stale"},
+		{name: "W3 source cut off until the timestamp has expired", seen: func(n *notary) { n.Timestamp.Expires = time.Now().Add(2 * soon); n.Next() },
+			attack: func(n *notary) { n.fail(always(hangUp)) }, check: "source_unreachable", warm: "until 403 metadata_expired"},
 		broken("W14 root certificate expired", "metadata_expired", func(n *notary) {
 			template := trusttest.Template(n.GUN, time.Now())
 			template.NotAfter = time.Now().Add(-time.Second)
@@ -90,15 +94,30 @@ func downgrades() []row[*notary] {
 		}, cold: "200 good", check: "changed"},
 	}
 	for _, code := range []int{401, 403, 429, 500, 503} {
-		all = append(all, row[*notary]{name: fmt.Sprint("W3 source answers ", code), attack: status(code), cold: "503 source_unreachable", check: "source_unreachable"})
+		all = append(all, row[*notary]{name: fmt.Sprint("W3 source answers ", code), attack: func(n *notary) { n.fail(always(status(code))) },
+			cold: "503 source_unreachable", check: "source_unreachable"})
 	}
-	for _, r := range []func(n *notary) *trusttest.Role{
-		func(n *notary) *trusttest.Role { return n.Timestamp }, func(n *notary) *trusttest.Role { return n.Snapshot }, func(n *notary) *trusttest.Role { return n.Targets },
-	} {
-		name := r(&notary{Notary: trusttest.NewNotary("r.example/x", time.Now())}).Name
-		all = append(all, broken("W13 "+name+" expired when it came", "metadata_expired", ended(r)))
+	for _, role := range []string{"root", "timestamp", "snapshot", "targets"} {
+		all = append(all, broken("W13 "+role+" expired when it came", "metadata_expired", func(n *notary) { ended(func(n *notary) *trusttest.Role { return n.role(role) })(n) }))
+	}
+	for _, role := range []string{"root", "timestamp", "snapshot", "targets", "releases"} {
+		r := row[*notary]{name: "W13 " + role + " expires in hand", check: "changed", warm: "until 403 metadata_expired", attack: func(n *notary) {
+			n.role(role).Expires = time.Now().Add(soon)
+			n.Next(n.role(role))
+		}}
+		if role == "root" || role == "timestamp" {
+			r.again = "metadata_expired" // they are looked at first
+		}
+		all = append(all, r)
 	}
 	return all
+}
+
+// role returns the role of the name.
+func (n *notary) role(name string) *trusttest.Role {
+	return map[string]*trusttest.Role{
+		"root": n.Root, "timestamp": n.Timestamp, "snapshot": n.Snapshot, "targets": n.Targets, "releases": n.releases,
+	}[name]
 }
 
 // roots are rotations, genuine and not, and roots that nobody pinned.
@@ -130,6 +149,7 @@ func roots() []row[*notary] {
 		}),
 		past("W5 a root is missing on the way", "root_mismatch", func(n *notary) { n.rotate(2); n.Next(); n.Remove("2.root.json") }),
 		past("W5 next root by a stranger", "root_mismatch", func(n *notary) { n.usurp(2) }),
+		broken("W5 more roots than are walked", "metadata_invalid", func(n *notary) { n.rotate(257); n.Next() }),
 		broken("W5 snapshot names another root", "root_mismatch", func(n *notary) {
 			n.edit(n.Snapshot, func(signed map[string]any) {
 				meta := signed["meta"].(map[string]any)
@@ -140,6 +160,7 @@ func roots() []row[*notary] {
 		{name: "W6 pin on an older root", attack: func(n *notary) { n.rotate(2); n.Next() }, cold: "200 good", check: "changed"},
 		{name: "W6 a stranger's repository after first use", before: pin("{tofu: true}"), attack: func(n *notary) { n.usurp(1) }, check: "threshold_not_met"},
 		{name: "W6 a stranger's root after first use", before: pin("{tofu: true}"), attack: func(n *notary) { n.usurp(2) }, check: "root_mismatch"},
+		{name: "W7 files of another repository", attack: func(n *notary) { n.instead = n.quiet.Files() }, cold: "403 root_not_pinned", check: "threshold_not_met"},
 		{name: "W7 certificate for another name", before: certify("r.example/siege/other"), attack: func(*notary) {}, cold: "403 root_not_pinned"},
 		{name: "W7 certificate with a star in a component", before: certify("r.example/siege/r*"), attack: func(*notary) {}, cold: "403 root_not_pinned"},
 		{name: "W7 certificate with a bare star", before: certify("*"), attack: func(*notary) {}, cold: "403 root_not_pinned"},
