@@ -19,6 +19,7 @@ const doors = 31
 
 // TestDoor attacks the door, one theme after the other. The rows are numbered, and each is there.
 func TestDoor(t *testing.T) {
+	t.Parallel()
 	all := slices.Concat(spellings(), places(), contents(), claims(), bounds(), crowds(), verdicts())
 	missing := make(map[int]bool)
 	for row := range doors {

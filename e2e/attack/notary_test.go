@@ -17,6 +17,7 @@ import (
 // TestNotary attacks the reader of Notary v1, through the door: the weak points of the format, W1 to W16, and what genuine
 // data looks like that must be taken.
 func TestNotary(t *testing.T) {
+	t.Parallel()
 	all := slices.Concat(injections(), downgrades(), rollbacks(), roots(), signatures(), documents(), overflows(), genuine())
 	besiege(t, "dct", newNotary, all)
 	for i := range 16 {
@@ -56,7 +57,7 @@ func (n *notary) sign(role *trusttest.Role, i upstreamtest.Image) {
 }
 
 func (n *notary) entry(url string) string {
-	return fmt.Sprintf("{notary: %q, refresh: 500ms, pins: {%s: %s, %s: {keys: [%s]}}%s}", url, n.GUN, n.pin, n.quiet.GUN, n.quiet.Root.Keys[0].Canonical(), n.options)
+	return fmt.Sprintf("{notary: %q, refresh: 2s, pins: {%s: %s, %s: {keys: [%s]}}%s}", url, n.GUN, n.pin, n.quiet.GUN, n.quiet.Root.Keys[0].Canonical(), n.options)
 }
 
 func (n *notary) demands() string { return "" }

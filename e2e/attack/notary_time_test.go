@@ -75,7 +75,7 @@ func downgrades() []row[*notary] {
 		{name: "W3 the connection ends", attack: func(n *notary) { n.fail(always(hangUp)) }, cold: "503 source_unreachable", check: "source_unreachable"},
 		{name: "W3 source cut off for longer than max_stale", before: func(n *notary) { n.options = ", max_stale: " + soon.String() },
 			attack: func(n *notary) { n.fail(always(status(http.StatusServiceUnavailable))) }, check: "source_unreachable", warm: "until 503 metadata_stale"},
-		{name: "W3 source cut off until the timestamp has expired", seen: func(n *notary) { n.Timestamp.Expires = time.Now().Add(2 * soon); n.Next() },
+		{name: "W3 source cut off until the timestamp has expired", seen: func(n *notary) { n.Timestamp.Expires = time.Now().Add(soon + 3*time.Second); n.Next() },
 			attack: func(n *notary) { n.fail(always(hangUp)) }, check: "source_unreachable", warm: "until 403 metadata_expired"},
 		broken("W14 root certificate expired", "metadata_expired", func(n *notary) {
 			template := trusttest.Template(n.GUN, time.Now())

@@ -29,6 +29,7 @@ func tufRows() []row[*tuf] {
 // TestTUF attacks the reader of TUF 1.0, through the door: every attack that the format is made against, what breaks its
 // library, and what genuine data looks like that must be taken.
 func TestTUF(t *testing.T) {
+	t.Parallel()
 	all := tufRows()
 	besiege(t, "tuf", newTUF, slices.Clone(all))
 	for _, c := range classes {
@@ -81,7 +82,7 @@ func (r *tuf) entry(url string) string {
 	if err := os.WriteFile(root, r.Files()["1.root.json"], 0o600); err != nil {
 		panic(err)
 	}
-	return fmt.Sprintf("{tuf: %q, root: %q, refresh: 500ms%s}", url+"/metadata", root, r.options)
+	return fmt.Sprintf("{tuf: %q, root: %q, refresh: 2s%s}", url+"/metadata", root, r.options)
 }
 
 func (r *tuf) demands() string { return r.rule }

@@ -57,7 +57,7 @@ func regressions() []row[*tuf] {
 }
 
 // soon is how long after its publication a file ends that is to end in hand: until then it must have been seen.
-const soon = 9 * time.Second
+const soon = 10 * time.Second
 
 // freezes let time pass.
 func freezes() []row[*tuf] {
@@ -84,7 +84,7 @@ func freezes() []row[*tuf] {
 	}
 	return append(all,
 		row[*tuf]{name: "indefinite freeze: the source is cut off", check: "source_unreachable", warm: "until 403 " + ended, shared: true, attack: stop,
-			seen: func(r *tuf) { r.Timestamp.Expires = time.Now().Add(2 * soon); r.Next() }},
+			seen: func(r *tuf) { r.Timestamp.Expires = time.Now().Add(soon + 3*time.Second); r.Next() }},
 		row[*tuf]{name: "indefinite freeze: the source is cut off for longer than max_stale", check: "source_unreachable", warm: "until 503 metadata_stale", shared: true,
 			before: func(r *tuf) { r.options = ", max_stale: " + soon.String() }, attack: stop})
 }
