@@ -1,0 +1,100 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+const mib = 1 << 20
+
+// verdict tells which promises did not hold, nil if all did.
+func (s *soak) verdict() error {
+	var errs []error
+	if n := s.tally.wrong(); n > 0 {
+		errs = append(errs, fmt.Errorf("%d wrong answers", n))
+	}
+	for _, p := range s.promises {
+		errs = append(errs, errors.New(p))
+	}
+	if err := s.leaks(); err != nil {
+		errs = append(errs, err)
+	}
+	l := s.o.limits
+	for _, one := range []struct {
+		when  string
+		all   []time.Duration
+		limit time.Duration
+	}{{"in calm", s.tally.calm, l.calm}, {"while something is broken", s.tally.rough, l.rough}} {
+		if p := percentiles(one.all, 99)[0]; p > one.limit {
+			errs = append(errs, fmt.Errorf("99 %% of warm tags took up to %s %s, more than %s", p, one.when, one.limit))
+		}
+	}
+	if m := max(s.during.peak, s.after.peak); m > l.resident {
+		errs = append(errs, fmt.Errorf("%d MiB of resident memory, more than %d", m/mib, l.resident/mib))
+	}
+	return errors.Join(errs...)
+}
+
+// report prints what happened.
+func (s *soak) report(out io.Writer) {
+	t := s.tally
+	fmt.Fprintf(out, "%d clients, %s, seed %d: %d requests, %d MiB, %d wrong answers\n\n", s.o.clients, s.o.duration, s.o.seed, t.total(), t.bytes/mib, t.wrong())
+	for _, name := range t.names() {
+		c := t.kinds[name]
+		fmt.Fprintf(out, "%-26s %8d  %-40s %d excused, %d wrong\n", name, c.requests, statuses(c.statuses), c.excused, c.wrong)
+	}
+	fmt.Fprintln(out)
+	for _, one := range []struct {
+		when string
+		all  []time.Duration
+	}{{"in calm", t.calm}, {"in faults", t.rough}} {
+		p := percentiles(one.all, 50, 99, 100)
+		fmt.Fprintf(out, "warm tags %-10s %8d  p50 %s, p99 %s, max %s\n", one.when, len(one.all), round(p[0]), round(p[1]), round(p[2]))
+	}
+	fmt.Fprintln(out)
+	for _, one := range []struct {
+		when string
+		m    measure
+	}{{"before", s.before}, {"at most", s.during}, {"after", s.after}} {
+		m := one.m
+		fmt.Fprintf(out, "%-8s %5d goroutines, %4d descriptors, %4d MiB resident (peak %d), %3d MiB of heap, %3d MiB cached\n",
+			one.when, m.goroutines, m.descriptors, m.resident/mib, m.peak/mib, m.heap/mib, m.cached/mib)
+	}
+	fmt.Fprintf(out, "drain    %s with %d answers under way\n", round(s.took), lastAnswers)
+	fmt.Fprintf(out, "audit    %d lines, %d decisions looked for\n", s.lines, len(t.decisions))
+	fmt.Fprintf(out, "world    %d images signed, gateway killed %d times, reloaded %d times\n", s.w.images, lives-1, lives*reloads)
+	var faults []string
+	for _, name := range slices.Sorted(maps.Keys(s.faults)) {
+		faults = append(faults, fmt.Sprintf("%s %d", name, s.faults[name]))
+	}
+	fmt.Fprintf(out, "faults   %s\n", strings.Join(faults, ", "))
+	for _, line := range t.told {
+		fmt.Fprintf(out, "\nwrong: %s\n", line)
+	}
+}
+
+// statuses lists how often each status came; what broke comes last.
+func statuses(all map[int]int) string {
+	var words []string
+	for _, status := range slices.Sorted(maps.Keys(all)) {
+		if status != 0 {
+			words = append(words, fmt.Sprintf("%d: %d", status, all[status]))
+		}
+	}
+	if n := all[0]; n > 0 {
+		words = append(words, fmt.Sprintf("broke: %d", n))
+	}
+	return strings.Join(words, "  ")
+}
+
+func round(d time.Duration) time.Duration {
+	if d > 100*time.Millisecond {
+		return d.Round(time.Millisecond)
+	}
+	return d.Round(10 * time.Microsecond)
+}
