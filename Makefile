@@ -17,7 +17,7 @@ IMAGE ?= tagwarden
 CA_CERTIFICATES ?= /etc/ssl/certs/ca-certificates.crt
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check e2e bench fuzz mutate release vuln image load fmt clean
+.PHONY: help run build test check e2e bench soak fuzz mutate release vuln image load fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ e2e: ## run the binary with a real registry, notary-server and clients (Debian, 
 bench: build ## compare with a bare server, nginx and docker-registry (Linux; 10 minutes, BENCH=quick 2)
 	@echo "bench: tagwarden $(VERSION) and others over one origin; samples in bin/bench.json"
 	@go run ./e2e/bench -tagwarden bin/tagwarden -json bin/bench.json $(if $(filter quick,$(BENCH)),-quick)
+
+soak: build ## the binary under load for SOAK (10m) while all around it breaks: no wrong answer, no leak (Linux)
+	@echo "soak: tagwarden $(VERSION) for $(if $(SOAK),$(SOAK),10m)"
+	@go run ./e2e/soak -tagwarden bin/tagwarden $(if $(SOAK),-for $(SOAK))
 
 fuzz: ## run every fuzz target for FUZZTIME (30s)
 	@echo "fuzz: every target for $${FUZZTIME:-30s}"

@@ -192,8 +192,11 @@ func (c *client) leaveBlob(ctx context.Context, r *repository) outcome {
 		d, size := c.s.w.cold(r, c.rng)
 		defer c.s.w.content.Delete(r.name, d.String())
 		o := outcome{reply: c.ask(ctx, request{path: r.name + "/blobs/" + d.String(), leave: size / 4})}
-		if o.err != nil || o.status != http.StatusOK {
+		switch {
+		case o.err != nil || o.status == http.StatusBadGateway:
 			return c.broken(o, &c.s.w.registry.windows)
+		case o.status != http.StatusOK || o.size < size/4:
+			o.wrong = errors.New("neither the beginning of the blob nor an outage")
 		}
 		return o
 	}
@@ -203,7 +206,7 @@ func (c *client) leaveBlob(ctx context.Context, r *repository) outcome {
 	switch {
 	case o.err != nil:
 		return c.broken(o)
-	case o.status != http.StatusOK || string(o.body) != string(r.layer[:len(o.body)]):
+	case o.status != http.StatusOK || o.size < q.leave || string(o.body) != string(r.layer[:len(o.body)]):
 		o.wrong = errors.New("not the beginning of the blob")
 	}
 	return o
