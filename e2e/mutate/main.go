@@ -4,7 +4,11 @@
 // is no test. It speaks for the statement or case that it stands above, or for the whole function where it ends
 // the function's doc comment; see scopes. What is taken away there, see operators. A mutant is compiled through an overlay,
 // so that no file of the checkout is ever changed, and is tried with the tests of its package, then with those of the
-// packages in provers. One that no test notices must be in accepted.txt with the reason why that is well.
+// packages in provers: the quick ones of all first. One that no test notices must be in accepted.txt with the reason why that
+// is well.
+//
+// What noticed each mutant is kept in bin/mutate.json. A run that was cut short goes on where it ended, as long as no file
+// has changed; when one has, every mutant is tried again, first with the test that noticed it before.
 package main
 
 import (
@@ -28,18 +32,20 @@ const memory = 16 << 30
 
 // provers are the packages whose tests speak for a package beside its own tests, in the order in which they are asked.
 var provers = map[string][]string{
-	"cache":       {"proxy"},
-	"proxy/route": {"proxy"},
-	"trust":       {"trust/dct", "trust/tuf", "proxy"},
-	"trust/names": {"config", "proxy"},
-	"trust/state": {"trust/dct", "trust/tuf"},
-	"trust/tuf":   {"trust/signing"},
+	"cache":        {"proxy"},
+	"proxy/route":  {"proxy"},
+	"trust":        {"trust/dct", "trust/tuf", "proxy"},
+	"trust/names":  {"config", "proxy"},
+	"trust/state":  {"trust/dct", "trust/tuf"},
+	"trust/strict": {"trust/dct", "trust/tuf"},
+	"trust/tuf":    {"trust/signing"},
 }
 
 // options are what the command line says.
 type options struct {
 	run, skip *regexp.Regexp // of keys
 	list      bool
+	kept      string // the file of what earlier runs have learnt
 	deadline  time.Time
 	timeout   time.Duration
 }
@@ -89,6 +95,7 @@ func parse(args []string) (options, error) {
 	skip := f.String("skip", "^$", "leave out mutants whose line matches this expression")
 	minutes := f.Int("max-minutes", 90, "begin no further mutant after so many minutes")
 	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long the tests of one package may take")
+	f.StringVar(&o.kept, "kept", "bin/mutate.json", "which test noticed which mutant, from one run to the next")
 	f.BoolVar(&o.list, "list", false, "list the mutants and try none")
 	err := f.Parse(args)
 	if err != nil {
@@ -153,38 +160,38 @@ func number(all []mutant) {
 // tryAll tries the mutants one after the other and prints what became of each. The first error is of the run itself, the
 // second says which mutants nothing speaks against.
 func tryAll(ctx context.Context, all []mutant, accepted acceptance, o options) (survivors, err error) {
-	t, err := newTrial(o.timeout)
+	known, err := readKillers(o.kept, ".")
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTrial(all, known, o.timeout)
 	if err != nil {
 		return nil, err
 	}
 	defer t.close()
-	if err := t.prepare(ctx, all); err != nil {
-		return nil, err
-	}
-	count := make(map[fate]int)
+	var sums tally
 	var lines []string
 	for i, m := range all {
 		if reason := accepted[m.key()]; reason != "" {
-			count[acceptedFate]++
+			sums.add(m, acceptedFate)
 			fmt.Printf("%-9s %s  because %s\n", acceptedFate, m, reason)
 			continue
 		}
 		if time.Now().After(o.deadline) {
-			return nil, fmt.Errorf("out of time: %d of %d mutants were not tried", len(all)-i, len(all))
+			return nil, fmt.Errorf("out of time: %d of %d mutants were not tried; run it again to go on", len(all)-i, len(all))
 		}
 		f, by, err := t.try(ctx, i, m)
 		if err != nil {
 			return nil, err
 		}
-		count[f]++
+		sums.add(m, f)
 		line := fmt.Sprintf("%-9s %s  by %s", f, m, by)
 		fmt.Println(line)
 		if f != killed {
 			lines = append(lines, line)
 		}
 	}
-	fmt.Printf("\n%d mutants: %d killed, %d accepted, %d survived, %d did not compile\n",
-		len(all), count[killed], count[acceptedFate], count[survived], count[broken])
+	fmt.Print("\n", sums)
 	if len(lines) > 0 {
 		return fmt.Errorf("no test notices:\n%s", strings.Join(slices.Compact(lines), "\n")), nil
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestMutants: one row for each operator, with what is mutated and how the mutant reads.
@@ -129,8 +130,8 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
-// TestKiller: whose word it was that a mutant is wrong.
-func TestKiller(t *testing.T) {
+// TestFailed: whose word it was that a mutant is wrong.
+func TestFailed(t *testing.T) {
 	for out, want := range map[string]string{
 		"--- FAIL: TestA (0.00s)\n    --- FAIL: TestA/row_1 (0.00s)\n":       "TestA/row_1",
 		"panic: test timed out after 1s\n\trunning tests:\n\t\tTestB (1s)\n": "TestB, which hangs",
@@ -138,8 +139,63 @@ func TestKiller(t *testing.T) {
 		"# pkg\nx.go:1: odd\n":                                               "x.go:1: odd",
 		"":                                                                   "nothing that it printed",
 	} {
-		if got := killer(out); got != want {
+		if got := failed(out); got != want {
 			t.Errorf("%q: %q, want %q", out, got, want)
 		}
+	}
+}
+
+// TestQuestions: who noticed before is asked first, and what is quick before what is slow.
+func TestQuestions(t *testing.T) {
+	s := suite{binary: "x.test", quick: quickTests("--- PASS: TestA (0.20s)\n    --- PASS: TestA/row (0.00s)\n--- PASS: TestB (0.21s)\n--- PASS: FuzzC (0.00s)\n"), took: time.Second}
+	var got []string
+	for _, q := range questions([]string{"a", "b"}, killer{Package: "b", Test: "TestB/x_(1)"}) {
+		got = append(got, q.of+" "+strings.Join(s.flags(q, time.Hour, "-"), " "))
+	}
+	want := []string{
+		`b -failfast -timeout=19s -run=^TestB$/^x_\(1\)$`,
+		"a -failfast -timeout=19s -run=^(TestA|FuzzC)$", "b -failfast -timeout=19s -run=^(TestA|FuzzC)$",
+		"a -failfast -timeout=19s -skip=^(TestA|FuzzC)$", "b -failfast -timeout=19s -skip=^(TestA|FuzzC)$",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if all := questions([]string{"a"}, killer{Package: "a", Test: "panic: nil"}); len(all) != 2 {
+		t.Errorf("a panic is no test: %v", all)
+	}
+	if all := questions([]string{"a"}, killer{Package: "gone", Test: "TestA"}); len(all) != 2 {
+		t.Errorf("a package that is not asked: %v", all)
+	}
+}
+
+// TestKillers: what was learnt outlives the run, and holds as long as no file has changed.
+func TestKillers(t *testing.T) {
+	root, m := t.TempDir(), mutant{file: "a.go", fn: "f", what: "never: x"}
+	file := filepath.Join(root, "bin", "kept.json")
+	read := func() *killers {
+		k, err := readKillers(file, root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	write := func(name string) {
+		if err := os.WriteFile(filepath.Join(root, name), []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if by, again := read().of(m); by.Package != "" || !again {
+		t.Errorf("%v was never seen", by)
+	}
+	if err := read().add(m, killer{Package: "p", Test: "TestX"}); err != nil {
+		t.Fatal(err)
+	}
+	write("accepted.txt")
+	if by, again := read().of(m); by.String() != "p TestX" || again {
+		t.Errorf("%v, again %v", by, again)
+	}
+	write("a.go")
+	if by, again := read().of(m); by.String() != "p TestX" || !again {
+		t.Errorf("%v, again %v, and a file has changed", by, again)
 	}
 }

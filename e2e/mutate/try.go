@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"os"
 	"os/exec"
 	"path"
@@ -29,14 +29,22 @@ const (
 type trial struct {
 	dir     string
 	timeout time.Duration
-	// binaries are the tests of packages, built with all mutants that can be switched.
-	binaries map[string]string
+	overlay string // with all mutants that can be switched
+	suites  map[string]suite
+	known   *killers
 }
 
-// newTrial makes the folder in which mutants are written.
-func newTrial(timeout time.Duration) (*trial, error) {
+// newTrial writes the mutants into a folder of their own.
+func newTrial(all []mutant, known *killers, timeout time.Duration) (*trial, error) {
 	dir, err := os.MkdirTemp("", "mutate-")
-	return &trial{dir, timeout, make(map[string]string)}, err
+	if err != nil {
+		return nil, err
+	}
+	overlay, err := together(dir, all)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return &trial{dir, timeout, overlay, make(map[string]suite), known}, nil
 }
 
 // close removes the folder.
@@ -51,32 +59,12 @@ func packages(m mutant) []string {
 	})
 }
 
-// prepare builds the tests of all packages that will be asked, and runs them without any mutant: what fails by itself
-// notices nothing.
-func (t *trial) prepare(ctx context.Context, all []mutant) error {
-	overlay, err := together(t.dir, all)
-	if err != nil {
-		return err
-	}
-	for _, m := range all {
-		for _, p := range packages(m) {
-			if t.binaries[p] != "" {
-				continue
-			}
-			t.binaries[p] = filepath.Join(t.dir, strings.ReplaceAll(p, "/", "_")+".test")
-			if out, err := t.command(ctx, ".", "go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", t.binaries[p], "./"+p); err != nil {
-				return fmt.Errorf("%s does not build with mutants in it: %w\n%s", p, err, out)
-			}
-			if out, err := t.test(ctx, p, "none"); err != nil {
-				return fmt.Errorf("%s fails without any mutant: %w\n%s", p, err, out)
-			}
-		}
-	}
-	return ctx.Err()
-}
-
 // try tells what became of mutant i, and by whose word.
 func (t *trial) try(ctx context.Context, i int, m mutant) (fate, string, error) {
+	before, again := t.known.of(m)
+	if before.Package != "" && !again {
+		return killed, before.String() + ", as before", nil
+	}
 	var single string
 	if !m.switched {
 		var err error
@@ -85,13 +73,17 @@ func (t *trial) try(ctx context.Context, i int, m mutant) (fate, string, error) 
 		}
 	}
 	asked := packages(m)
-	for _, p := range asked {
+	for _, q := range questions(asked, before) {
+		s, err := t.suite(ctx, q.of)
+		if err != nil {
+			return "", "", err
+		}
 		var out string
-		var err error
 		if m.switched {
-			out, err = t.test(ctx, p, strconv.Itoa(i))
+			out, err = t.command(ctx, q.of, s.arguments(q, strconv.Itoa(i), t.timeout)...)
 		} else {
-			out, err = t.command(ctx, ".", "go", "test", "-count=1", "-vet=off", "-failfast", "-timeout", t.timeout.String(), "-overlay", single, "./"+p)
+			args := append([]string{"go", "test", "-count=1", "-vet=off", "-overlay", single}, s.flags(q, t.timeout, "-")...)
+			out, err = t.command(ctx, ".", append(args, "./"+q.of)...)
 		}
 		if ctx.Err() != nil {
 			return "", "", ctx.Err()
@@ -102,14 +94,10 @@ func (t *trial) try(ctx context.Context, i int, m mutant) (fate, string, error) 
 		if strings.Contains(out, "[build failed]") || strings.Contains(out, "[setup failed]") {
 			return broken, firstLine(out), nil
 		}
-		return killed, p + " " + killer(out), nil
+		by := killer{Package: q.of, Test: failed(out)}
+		return killed, by.String(), t.known.add(m, by)
 	}
 	return survived, "none of " + strings.Join(asked, ", "), nil
-}
-
-// test runs the tests of one package until the first fails, with the mutant of that number, and returns what they print.
-func (t *trial) test(ctx context.Context, p, number string) (string, error) {
-	return t.command(ctx, p, "env", mutantVariable+"="+number, t.binaries[p], "-test.failfast", "-test.paniconexit0", "-test.timeout="+t.timeout.String())
 }
 
 // command runs a program in a folder and returns what it prints.
@@ -132,8 +120,8 @@ var (
 	panicPattern = regexp.MustCompile(`(?m)^(panic|fatal error): .*$`)
 )
 
-// killer returns the test that failed first.
-func killer(out string) string {
+// failed returns the test that failed first.
+func failed(out string) string {
 	if m := hangPattern.FindStringSubmatch(out); m != nil {
 		return m[1] + ", which hangs"
 	}
