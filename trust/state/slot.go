@@ -63,6 +63,7 @@ func decode(data []byte, name string) (uint64, *Record, error) {
 	var r Record
 	var generation uint64
 	tr := tar.NewReader(bytes.NewReader(archive))
+	left := len(archive)
 	for i := 0; ; i++ {
 		h, err := tr.Next()
 		if err == io.EOF && i > 0 {
@@ -71,9 +72,13 @@ func decode(data []byte, name string) (uint64, *Record, error) {
 		if err != nil {
 			return 0, nil, fmt.Errorf("%w: %v", errDamaged, err)
 		}
-		body, err := io.ReadAll(tr)
+		// PRODUCT: invariant 9, a file of an archive may say that it is a hole of any size.
+		body, err := io.ReadAll(io.LimitReader(tr, int64(left)+1))
 		if err != nil {
 			return 0, nil, fmt.Errorf("%w: %v", errDamaged, err)
+		}
+		if left -= len(body); left < 0 {
+			return 0, nil, fmt.Errorf("%w: its files are larger than it is", errDamaged)
 		}
 		if i > 0 {
 			r.Files = append(r.Files, File{h.Name, body})
