@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -51,6 +52,68 @@ func TestBytes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Content of unknown size is refused as soon as too much of it is there, and not when it ends.
+func TestBytesOfEndlessContent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := openFolder(t, Options{Stall: time.Hour})
+		content := random(3 * step)
+		o, w := pipe(-1)
+		b := f.fill(digest.FromBytes(content), o)
+		got := make(chan error)
+		go func() {
+			_, err := b.Bytes(t.Context(), 2*step)
+			got <- err
+		}()
+		synctest.Wait()
+		go w.Write(content)
+		select {
+		case err := <-got:
+			if !errors.Is(err, ErrTooLarge) {
+				t.Errorf("Bytes returns %v", err)
+			}
+		case <-time.After(time.Minute):
+			t.Error("Bytes waits for the end")
+			w.Close()
+			<-got
+		}
+		w.CloseWithError(errReset)
+	})
+}
+
+// What nobody could hold for so long is gone, which is no fault of the disk and no damage.
+func TestBytesOfWhatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := noDisk(t)
+		content := random(wholeRing + 20*step)
+		o, w := pipe(int64(len(content)))
+		b := f.fill(digest.FromBytes(content), o)
+		go w.Write(content[:2*step])
+		fast := opened(t, t.Context(), b)
+		got := make(chan error)
+		go func() {
+			_, err := b.Bytes(t.Context(), int64(len(content)))
+			got <- err
+		}()
+		synctest.Wait()
+		go func() {
+			w.Write(content[2*step:])
+			w.Close()
+		}()
+		if all, err := io.ReadAll(fast); err != nil || !bytes.Equal(all, content) {
+			t.Errorf("content differs, or %v", err)
+		}
+		if err := <-got; !errors.Is(err, ErrGone) || errors.Is(err, ErrDisk) {
+			t.Errorf("Bytes returns %v", err)
+		}
+		f.work.Wait()
+		for _, e := range f.events {
+			if e.Kind == Damaged {
+				t.Errorf("an event says %v", e.Err)
+			}
+		}
+	})
 }
 
 // PRODUCT: invariant 3.

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -119,6 +120,48 @@ func TestUnreadFillStops(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A fill that nobody ever opens stops, and who comes then begins anew, though its origin has not let go yet. One that
+// somebody reads goes on, even when the clock has struck.
+func TestFillThatNobodyOpens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := openFolder(t, Options{Stall: time.Hour})
+		content := random(3 * step)
+		d := digest.FromBytes(content)
+		late := make(chan struct{})
+		stubborn := func(context.Context, int64) (io.ReadCloser, int64, error) {
+			<-late
+			return nil, 0, errReset
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := f.Fill(ctx, "here", d, stubborn); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Fill returns %v", err)
+		}
+		time.Sleep(unread + time.Second)
+		o, w := pipe(int64(len(content)))
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		b, err := f.Fill(ctx, "here", d, o)
+		if err != nil {
+			t.Fatalf("who comes then gets %v", err)
+		}
+		close(late)
+		r := opened(t, t.Context(), b)
+		f.giveUp(b.fill)
+		go func() {
+			w.Write(content)
+			w.Close()
+		}()
+		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, content) {
+			t.Errorf("content differs, or %v", err)
+		}
+		f.work.Wait()
+		if f.Stats().Failures != 0 {
+			t.Errorf("events are %v", f.events)
+		}
+	})
 }
 
 // Who wants to prefetch what somebody else began makes it go on, too.
