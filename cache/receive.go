@@ -135,6 +135,7 @@ func (d *download) take(n int, last bool) error {
 	case length > d.store.o.MaxBlob:
 		return fmt.Errorf("%s: %w: origin sent more than %d bytes", d.q.Digest, ErrTooLarge, d.store.o.MaxBlob)
 	}
+	// What is many, the last or the first goes at once; the rest waits for more, and not for long.
 	if full := b.to == len(b.b); full || last || length == d.at.size || d.at.written == 0 {
 		b.late.Stop()
 		whole := full && b.from == 0
