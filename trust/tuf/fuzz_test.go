@@ -280,3 +280,31 @@ func FuzzSecondReading(f *testing.F) {
 		secondReading(t, slices.Concat(raw[:begin], []byte(text), raw[end:]))
 	})
 }
+
+// FuzzIndex: delegations are found for a name exactly where the library finds them, in the order of the file; and a path
+// selects no name that differs from it before the first wildcard, or in how many parts it has.
+func FuzzIndex(f *testing.F) {
+	for _, c := range [][4]string{
+		{"a/b:*", "a/*", "*/*:*", "a/b:1"}, {"a/[bc]:?", `a/b\:1`, "a/[", "a/c:1"}, {"r.example/app*:*", "r.example/app:*", "", "r.example/app-evil:1"}, {"**", "*", "a//b", "a"},
+	} {
+		f.Add(c[0], c[1], c[2], c[3])
+	}
+	f.Fuzz(func(t *testing.T, a, b, c, name string) {
+		roles := []metadata.DelegatedRole{{Name: "x", Paths: []string{a, b}}, {Name: "y", Paths: []string{c}}}
+		x := newIndex(roles)
+		got := x.covering(name, new(int64))
+		var want []int
+		for i, d := range roles {
+			if ok, err := d.IsDelegatedPath(name); ok && err == nil {
+				want = append(want, i)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q and %q for %q: %v, the library says %v", roles[0].Paths, roles[1].Paths, name, got, want)
+		}
+		if literal, _, _ := strings.Cut(c, "*"); slices.Contains(got, 1) && !strings.ContainsAny(c, `?[\`) &&
+			(!strings.HasPrefix(name, literal) || strings.Count(name, "/") != strings.Count(c, "/")) {
+			t.Errorf("%q is for %q", c, name)
+		}
+	})
+}
