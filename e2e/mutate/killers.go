@@ -60,6 +60,17 @@ func (k *killers) of(m mutant) (before killer, again bool) {
 	return before, before.Sources != k.sources
 }
 
+// kills returns how many mutants a test has noticed.
+func (k *killers) kills(p, test string) int {
+	n := 0
+	for _, by := range k.by {
+		if name, _, _ := strings.Cut(by.Test, "/"); by.Package == p && name == test {
+			n++
+		}
+	}
+	return n
+}
+
 // add keeps what noticed a mutant.
 func (k *killers) add(m mutant, by killer) error {
 	by.Sources = k.sources

@@ -145,26 +145,32 @@ func TestFailed(t *testing.T) {
 	}
 }
 
-// TestQuestions: who noticed before is asked first, and what is quick before what is slow.
+// TestQuestions: who noticed before is asked first, then what is quick, then who noticed most, then who takes less time.
 func TestQuestions(t *testing.T) {
-	s := suite{binary: "x.test", quick: quickTests("--- PASS: TestA (0.20s)\n    --- PASS: TestA/row (0.00s)\n--- PASS: TestB (0.21s)\n--- PASS: FuzzC (0.00s)\n"), took: time.Second}
+	a := suite{took: time.Second}
+	a.quick, a.slow = sorted("--- PASS: TestA (0.20s)\n    --- PASS: TestA/row (9.00s)\n--- PASS: TestB (0.22s)\n--- PASS: TestC (0.21s)\n--- PASS: FuzzD (0.00s)\n")
+	b := suite{quick: "^()$", slow: []slowTest{{"TestB", time.Hour}}, took: time.Second}
+	u := trial{suites: map[string]suite{"a": a, "b": b}, known: &killers{by: map[string]killer{"x": {Package: "b", Test: "TestB/row"}}}}
+	all := first([]string{"a", "b"}, killer{Package: "b", Test: "TestB/x_(1)"})
+	rest, err := u.slow(t.Context(), []string{"a", "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	var got []string
-	for _, q := range questions([]string{"a", "b"}, killer{Package: "b", Test: "TestB/x_(1)"}) {
-		got = append(got, q.of+" "+strings.Join(s.flags(q, time.Hour, "-"), " "))
+	for _, q := range append(all, rest...) {
+		got = append(got, q.of+" "+strings.Join(u.suites[q.of].flags(q, time.Hour, "-"), " "))
 	}
 	want := []string{
-		`b -failfast -timeout=19s -run=^TestB$/^x_\(1\)$`,
-		"a -failfast -timeout=19s -run=^(TestA|FuzzC)$", "b -failfast -timeout=19s -run=^(TestA|FuzzC)$",
-		"a -failfast -timeout=19s -skip=^(TestA|FuzzC)$", "b -failfast -timeout=19s -skip=^(TestA|FuzzC)$",
+		`b -failfast -timeout=19s -run=^TestB$/^x_\(1\)$`, "a -failfast -timeout=19s -run=^(TestA|FuzzD)$", "b -failfast -timeout=19s -run=^()$",
+		"b -failfast -timeout=19s -run=^TestB$", "a -failfast -timeout=19s -run=^TestC$", "a -failfast -timeout=19s -run=^TestB$",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-	if all := questions([]string{"a"}, killer{Package: "a", Test: "panic: nil"}); len(all) != 2 {
-		t.Errorf("a panic is no test: %v", all)
-	}
-	if all := questions([]string{"a"}, killer{Package: "gone", Test: "TestA"}); len(all) != 2 {
-		t.Errorf("a package that is not asked: %v", all)
+	for _, k := range []killer{{Package: "a", Test: "panic: nil"}, {Package: "gone", Test: "TestA"}} {
+		if all := first([]string{"a"}, k); len(all) != 1 {
+			t.Errorf("%v is asked: %v", k, all)
+		}
 	}
 }
 

@@ -73,31 +73,46 @@ func (t *trial) try(ctx context.Context, i int, m mutant) (fate, string, error) 
 		}
 	}
 	asked := packages(m)
-	for _, q := range questions(asked, before) {
-		s, err := t.suite(ctx, q.of)
-		if err != nil {
-			return "", "", err
+	for _, q := range first(asked, before) {
+		if f, by, err := t.ask(ctx, i, m, single, q); f != survived || err != nil {
+			return f, by, err
 		}
-		var out string
-		if m.switched {
-			out, err = t.command(ctx, q.of, s.arguments(q, strconv.Itoa(i), t.timeout)...)
-		} else {
-			args := append([]string{"go", "test", "-count=1", "-vet=off", "-overlay", single}, s.flags(q, t.timeout, "-")...)
-			out, err = t.command(ctx, ".", append(args, "./"+q.of)...)
+	}
+	rest, err := t.slow(ctx, asked)
+	if err != nil {
+		return "", "", err
+	}
+	for _, q := range rest {
+		if f, by, err := t.ask(ctx, i, m, single, q); f != survived || err != nil {
+			return f, by, err
 		}
-		if ctx.Err() != nil {
-			return "", "", ctx.Err()
-		}
-		if err == nil {
-			continue
-		}
-		if strings.Contains(out, "[build failed]") || strings.Contains(out, "[setup failed]") {
-			return broken, firstLine(out), nil
-		}
-		by := killer{Package: q.of, Test: failed(out)}
-		return killed, by.String(), t.known.add(m, by)
 	}
 	return survived, "none of " + strings.Join(asked, ", "), nil
+}
+
+// ask asks one question about mutant i, of which single is the overlay if it cannot be switched.
+func (t *trial) ask(ctx context.Context, i int, m mutant, single string, q question) (fate, string, error) {
+	s, err := t.suite(ctx, q.of)
+	if err != nil {
+		return "", "", err
+	}
+	var out string
+	if m.switched {
+		out, err = t.command(ctx, q.of, s.arguments(q, strconv.Itoa(i), t.timeout)...)
+	} else {
+		args := append([]string{"go", "test", "-count=1", "-vet=off", "-overlay", single}, s.flags(q, t.timeout, "-")...)
+		out, err = t.command(ctx, ".", append(args, "./"+q.of)...)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return "", "", ctx.Err()
+	case err == nil:
+		return survived, "", nil
+	case strings.Contains(out, "[build failed]") || strings.Contains(out, "[setup failed]"):
+		return broken, firstLine(out), nil
+	}
+	by := killer{Package: q.of, Test: failed(out)}
+	return killed, by.String(), t.known.add(m, by)
 }
 
 // command runs a program in a folder and returns what it prints.
