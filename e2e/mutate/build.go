@@ -93,10 +93,14 @@ func (o *overlay) write() (string, error) {
 	return name, os.WriteFile(name, data, 0o600)
 }
 
-// one returns the overlay of a single mutant.
+// one returns the overlay of a single mutant. It is in a folder of its own: suites are built later by the other overlay.
 func one(dir string, m mutant) (string, error) {
 	source, err := os.ReadFile(filepath.FromSlash(m.file))
 	if err != nil {
+		return "", err
+	}
+	dir = filepath.Join(dir, "one")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
 	o := &overlay{dir, make(map[string]string)}

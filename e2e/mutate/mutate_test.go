@@ -7,6 +7,7 @@ import (
 	"go/types"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -171,6 +172,46 @@ func TestQuestions(t *testing.T) {
 		if all := first([]string{"a"}, k); len(all) != 1 {
 			t.Errorf("%v is asked: %v", k, all)
 		}
+	}
+}
+
+// TestOverlays: a mutant that is built by itself changes nothing for those that are built together.
+func TestOverlays(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	source := []byte("package p\n\nconst maxThings = 3\n\n// PRODUCT: invariant 9\nfunc f(n int) bool { return n < maxThings && g(maxThings) }\n\nfunc g(n int) bool { return n > 0 }\n")
+	if err := os.WriteFile("p.go", source, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all, err := mutants(".", options{run: regexp.MustCompile("."), skip: regexp.MustCompile("^$")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(m mutant) string {
+		name, err := together(dir, all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := one(dir, m); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(filepath.Join(filepath.Dir(name), "p.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(again) + string(text)
+	}
+	for _, m := range all {
+		if text := read(m); !strings.Contains(text, "zz_mutant.go") || !strings.Contains(text, `isMutant("0")`) {
+			t.Errorf("after %s: %s", m, text)
+		}
+	}
+	if len(all) < 3 {
+		t.Errorf("only %v", all)
 	}
 }
 
