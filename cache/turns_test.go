@@ -164,6 +164,30 @@ func TestFillThatNobodyOpens(t *testing.T) {
 	})
 }
 
+// Whoever comes right after the last caller has left a fill that waits for its turn begins anew.
+func TestAbandonedFillIsForgotten(t *testing.T) {
+	f := openFolder(t, Options{MaxFills: 1, Stall: time.Hour})
+	blocker, w := pipe(-1)
+	f.fill(digest.FromString("blocker"), blocker)
+	q := Request{Digest: digest.FromString("x"), From: "here", Origin: failing(errReset)}
+	for range 100 {
+		left, err := f.join(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.leave(left)
+		next, err := f.join(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.leave(next)
+		if next == left {
+			t.Fatal("who comes joins what was abandoned")
+		}
+	}
+	w.CloseWithError(errReset)
+}
+
 // Who wants to prefetch what somebody else began makes it go on, too.
 func TestPrefetchJoins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
