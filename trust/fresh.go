@@ -6,7 +6,7 @@ import (
 )
 
 // Clock returns why the machine's clock is not believed: a *Refusal with ClockBehind, or nil. Tags under Enforce are refused
-// as long as it is not; nothing else depends on it.
+// as long as it is not, and nothing else is.
 //
 // PRODUCT: section 4, clock_behind: by a clock that is far behind what has been, no age could be judged.
 func (a *Authority) Clock() error {

@@ -138,6 +138,25 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
+// TestChecksGoByTheFloor: where the machine's clock stands still, data grows old, and a check is dated, by the time that
+// has gone on.
+func TestChecksGoByTheFloor(t *testing.T) {
+	m := newMachine(t)
+	m.start(t)
+	for _, repository := range []string{"new", "old"} {
+		m.pulls(t, "at first", repository, "")
+	}
+	m.pass(2 * time.Minute) // longer than refresh
+	m.set(m.began)
+	for _, repository := range []string{"new", "old"} {
+		var e struct{ Checked time.Time }
+		_, body, _ := get(t, m.desk+"/api/explain?image="+demoRegistry+"/"+repository+":1.0")
+		if err := json.Unmarshal([]byte(body), &e); err != nil || !e.Checked.Equal(m.began.Add(2*time.Minute)) {
+			t.Errorf("%s: checked %s, %v", repository, e.Checked.Sub(m.began), err)
+		}
+	}
+}
+
 // TestClockReset: a machine that was ahead when something was checked is stuck when it is right again, which explain says;
 // one command mends it, with a reason and a record, and not under a gateway that runs.
 func TestClockReset(t *testing.T) {

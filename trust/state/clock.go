@@ -42,13 +42,8 @@ type reached struct {
 	at     time.Duration // the tick at which that was known
 }
 
-// now returns the earliest time that it can be at the tick.
-func (r *reached) now(tick time.Duration) time.Time {
-	if r.latest.IsZero() {
-		return r.latest
-	}
-	return r.latest.Add(tick - r.at)
-}
+// now returns the earliest time that it can be at the tick; of nothing, one that is long past.
+func (r *reached) now(tick time.Duration) time.Time { return r.latest.Add(tick - r.at) }
 
 // Clock returns the clock of the state folder. Wall is the machine's clock; ticks is one that nobody can set, of which
 // only differences count. A floor that was damaged is told to Options.Observe, and counts as none: the next check that

@@ -159,9 +159,9 @@ func TestClockThatCannotBeKept(t *testing.T) {
 	}
 	says(t, "not kept", c, m.wall, m.wall.Add(-time.Second))
 	must(t, os.Remove(file))
-	m.pass(time.Minute)
-	c.Raise(c.Now())
-	if text, err := readSealed(file, clockFile); err != nil || text != m.wall.Format(time.RFC3339Nano) {
+	m.tick += time.Minute
+	c.Raise(c.Floor()) // which is as high as before
+	if text, err := readSealed(file, clockFile); err != nil || text != c.Floor().Format(time.RFC3339Nano) {
 		t.Errorf("%q, %v", text, err)
 	}
 }
@@ -254,7 +254,7 @@ func TestClockInCrowds(t *testing.T) {
 			for range 2000 {
 				checked := c.Now()
 				c.Raise(checked)
-				if now, floor := c.Now(), c.Floor(); now.Before(checked) || floor.After(now) {
+				if floor, now := c.Floor(), c.Now(); now.Before(checked) || floor.After(now) {
 					t.Errorf("%s after %s, over %s", now, checked, floor)
 					return
 				}
@@ -262,4 +262,27 @@ func TestClockInCrowds(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// TestClockIsWrittenByOne: checks that succeed at the same time write one floor, so that no older one comes last.
+func TestClockIsWrittenByOne(t *testing.T) {
+	dir, m := t.TempDir(), &machine{wall: noon}
+	_, c, told := m.start(t, dir)
+	must(t, os.Mkdir(filepath.Join(dir, clockFile), 0o700)) // each attempt is told
+	var all sync.WaitGroup
+	for range 64 {
+		all.Go(func() { c.Raise(noon) })
+	}
+	all.Wait()
+	if len(*told) != 1 {
+		t.Errorf("%d attempts", len(*told))
+	}
+}
+
+// TestClockCountsSleep: the difference of two times includes what the machine slept, which a monotonic reading does not.
+func TestClockCountsSleep(t *testing.T) {
+	c := open(t, t.TempDir()).Clock(time.Now, func() time.Duration { return 0 })
+	if now := c.Now(); now != now.Round(0) {
+		t.Errorf("%s has a monotonic reading", now)
+	}
 }
