@@ -14,13 +14,14 @@ ARCHITECTURES := amd64 arm64
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 IMAGE ?= tagwarden
+PYTHON ?= python3
 CA_CERTIFICATES ?= /etc/ssl/certs/ca-certificates.crt
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check e2e bench soak fuzz mutate release vuln image load fmt clean
+.PHONY: help run build test check e2e conformance bench soak fuzz mutate release vuln image load fmt clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## the demo: a gateway, a small registry and a signed repository in one process, offline
 	@bin/tagwarden demo
@@ -52,6 +53,12 @@ e2e: ## run the binary with a real registry, notary-server and clients (Debian, 
 	@e2e/install.sh
 	@echo "e2e: real clients against the real binary"
 	@go test -tags e2e -count=1 -timeout 20m -v ./e2e/...
+
+conformance: ## run the public TUF conformance suite, of which SUITE is a copy (python3 with its dependencies, faketime)
+	@test -n '$(SUITE)' || { echo "conformance: SUITE must name the folder of github.com/theupdateframework/tuf-conformance"; exit 1; }
+	@echo "conformance: $(SUITE) against trust/tuf"
+	@go build -o bin/conformance ./e2e/conformance
+	@cd '$(SUITE)' && $(PYTHON) -m pytest tuf_conformance --entrypoint '$(CURDIR)/bin/conformance'
 
 bench: build ## compare with a bare server, nginx and docker-registry (Linux; 10 minutes, BENCH=quick 2)
 	@echo "bench: tagwarden $(VERSION) and others over one origin; samples in bin/bench.json"

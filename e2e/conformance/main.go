@@ -16,20 +16,31 @@
 //     the suite also signs one by sha512 alone, which is taken here.
 //   - The time is asked of date, because faketime, by which the suite sets clocks, cannot set that of a Go program.
 //
-// The tests of this package mirror the suite, so that whoever has only Go finds out what it would. What each of its files
-// tests is tested here and in trust/tuf:
+// The tests of this package mirror the suite, so that whoever has only Go finds out what it would:
 //
-//	test_basic                      mirror_test.go: TestBasic, TestRequests, TestUnsigned; trust/tuf: TestSeen
-//	test_expiration                 mirror_test.go: TestExpiration
-//	test_file_download              download_test.go
-//	test_keys                       keys_test.go: TestKeys; trust/tuf: TestKeysThatCount
-//	test_quoting_issues             graph_test.go: TestQuoting
-//	test_rollback                   mirror_test.go: TestRollback; trust/trusttest: the rows of versions and recoveries
-//	test_static_repositories        mirror_test.go: TestLibrary, over a repository that the library writes
-//	test_updater_delegation_graphs  graph_test.go
-//	test_updater_key_rotations      keys_test.go: TestRootRotation, TestRotation
+//	test_basic                      TestBasic, TestSameTimestamp, TestFirstRoot, TestSearch, TestDownload
+//	test_expiration                 TestExpiration
+//	test_file_download              TestDownload, TestSubstitution, TestHashes, TestInconsistent
+//	test_keys                       TestKeys, TestKeyTypes
+//	test_quoting_issues             TestQuoting
+//	test_rollback                   TestRollback
+//	test_static_repositories        trust/tuf: TestLibrary, over a repository that the library writes
+//	test_updater_delegation_graphs  TestSearch, TestPaths, TestDiamond, TestNotInSnapshot
+//	test_updater_key_rotations      TestRootRotation, TestRotation
 //
-// What the suite leaves out is tested in trust/tuf; see TestTraps, TestVerifier, TestSeen and the files beside them.
+// What the suite leaves out, trust/tuf tests:
+//
+//	endless data                    TestVerifier ("without end"), TestSizes
+//	slow retrieval                  TestVerifier ("never sent")
+//	a corrupt cache                 TestState, TestSeenDamaged; trust/state: TestDamage
+//	a root hidden after a restart   TestVerifier ("a newer root is hidden"), TestRevokedKeyStaysRevoked, TestOlderPin
+//	null entries                    TestTraps, TestUnsignedFiles
+//	expiry while running            TestVerifier ("frozen"), TestKeptRoleExpires, TestExpiry
+//	concurrency                     TestConcurrent
+//	limits of delegation            TestClaims, TestTooWide, TestThousandRoles, TestTooManyPatterns, TestHostilePatterns
+//	path_hash_prefixes              TestTraps
+//	succinct_roles                  TestBins, TestTraps
+//	what verified in a failed update TestSeen, TestSeenFloors, TestSeenUnderAnotherPin
 package main
 
 import (

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -172,4 +173,35 @@ func (s *suite) downloaded() []string {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// TestNamed: the tests that the package's comment names exist.
+func TestNamed(t *testing.T) {
+	comment, err := os.ReadFile("main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sources []byte
+	for _, folder := range []string{".", "../../trust/tuf", "../../trust/state"} {
+		files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v", folder, err)
+		}
+		for _, file := range files {
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sources = append(sources, raw...)
+		}
+	}
+	named := regexp.MustCompile(`Test[A-Z][A-Za-z]+`).FindAllString(string(comment), -1)
+	if len(named) < 30 {
+		t.Errorf("%d tests are named", len(named))
+	}
+	for _, name := range named {
+		if !bytes.Contains(sources, []byte("func "+name+"(t ")) {
+			t.Errorf("there is no %s", name)
+		}
+	}
 }

@@ -19,8 +19,6 @@ const (
 // A seen is the newest root, timestamp and snapshot that verified, each of them whether or not the rest of its update did:
 // nothing older is believed again. A root that revokes a key must not be forgotten because the files behind it did not come.
 // It is immutable.
-//
-// TUF: sections 5.3.8, 5.4.5 and 5.5.7, each is kept as soon as it has verified.
 type seen struct {
 	roots     [][]byte // from the pinned one to the newest, without gaps
 	root      *metadata.Metadata[metadata.RootType]

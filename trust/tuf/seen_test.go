@@ -244,6 +244,13 @@ func TestSeenCannotBeKept(t *testing.T) {
 	if got := w.kept(); len(w.kinds()) != 0 || got[0] != seenPrefix+"timestamp.json" {
 		t.Errorf("kept %v", got)
 	}
+	// What is kept is not kept again.
+	if err := errors.Join(os.Rename(slots[0], aside), os.WriteFile(slots[0], nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if refuses(t, v, trust.SourceUnreachable); len(w.kinds()) != 0 {
+		t.Error("what has not changed is saved")
+	}
 }
 
 // TestSeenDamaged: files beyond the set that were changed under a right checksum are as any other damage.

@@ -173,6 +173,7 @@ func (v *verifier) Refresh(ctx context.Context) (*trust.Snapshot, error) {
 		}
 	}
 	next, err := u.run(ctx)
+	// TUF: sections 5.3.8, 5.4.5 and 5.5.7, what verified is kept whatever becomes of the rest.
 	if err != nil {
 		v.remember(u.next.seen)
 		return nil, err

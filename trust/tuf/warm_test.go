@@ -3,6 +3,8 @@ package tuf
 import (
 	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -299,4 +301,44 @@ func TestTwoFilesOfOneVersion(t *testing.T) {
 	if file == repo.File(releases(repo)) {
 		t.Error("the version is the same")
 	}
+}
+
+// TestConcurrent: who looks names up while updates run sees one state of the repository or another, and never a mixture.
+func TestConcurrent(t *testing.T) {
+	repo := newRepo()
+	repo.Publish()
+	v := rig(t, repo).open()
+	var current atomic.Pointer[trust.Snapshot]
+	current.Store(refreshed(t, v))
+	var asking sync.WaitGroup
+	done := make(chan struct{})
+	for range 4 {
+		asking.Go(func() {
+			for last := int64(0); ; {
+				s := current.Load()
+				want := "good"
+				if s.Versions[3].Version%2 == 0 {
+					want = "other"
+				}
+				if got := says(s, app); got != want || s.Versions[3].Version < last || len(s.Lookup("r.example/none:1").Claims) > 0 {
+					t.Errorf("targets v%d after v%d: %s, want %s", s.Versions[3].Version, last, got, want)
+				}
+				last = s.Versions[3].Version
+				select {
+				case <-done:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for i := range 20 {
+		if delete(repo.Targets.Entries, app); i%2 == 0 {
+			repo.Targets.Sign(app, "other")
+		}
+		repo.Next(repo.Targets)
+		current.Store(refreshed(t, v))
+	}
+	close(done)
+	asking.Wait()
 }
