@@ -14,11 +14,16 @@ import (
 	"github.com/tagwarden/tagwarden/trust/trusttest"
 )
 
+// notaryRows returns all rows of TestNotary.
+func notaryRows() []row[*notary] {
+	return slices.Concat(injections(), downgrades(), rollbacks(), roots(), signatures(), documents(), overflows(), genuine())
+}
+
 // TestNotary attacks the reader of Notary v1, through the door: the weak points of the format, W1 to W16, and what genuine
 // data looks like that must be taken.
 func TestNotary(t *testing.T) {
 	t.Parallel()
-	all := slices.Concat(injections(), downgrades(), rollbacks(), roots(), signatures(), documents(), overflows(), genuine())
+	all := notaryRows()
 	besiege(t, "dct", newNotary, all)
 	for i := range 16 {
 		w := fmt.Sprintf("W%d ", i+1)

@@ -2,6 +2,7 @@ package attack
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,7 +13,7 @@ import (
 )
 
 // generations is how often both tags of TestSets come to mean something else.
-const generations = 6
+const generations = 5
 
 // TestSets: two tags that two roles sign change together for who pulls them. Whoever has seen the newer of one never sees
 // the older of the other.
@@ -58,7 +59,7 @@ func flip(t *testing.T, up *upstreamtest.Registry, entry string, sign func(upstr
 		known[all[n].Digest] = n
 	}
 	sign(all[0])
-	g := launch(t, fmt.Sprintf("registries:\n  r.example: {url: %q}\nsources:\n  site: %s\nrules:\n  - {match: r.example/**, source: site}\n", serve(t, up), entry))
+	g := launch(t, fmt.Sprintf("registries:\n  r.example: {url: %q}\nsources:\n  site: %s\nrules:\n  - {match: r.example/**, source: site}\n", serve(t, up), strings.Replace(entry, "refresh: 2s", "refresh: 500ms", 1)))
 	pull := func(tag string) int {
 		a := g.get(t, tag)
 		n, ok := known[a.digest(t)]

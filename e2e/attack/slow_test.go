@@ -58,6 +58,7 @@ func TestSlowRetrieval(t *testing.T) {
 		rules += fmt.Sprintf("  - {match: r.example/%s/*, source: %s}\n", name, name)
 	}
 	g := launch(t, fmt.Sprintf("registries:\n  r.example: {url: %q}\nsources:\n%srules:\n%s", serve(t, up), sources, rules))
+	g.client.Timeout = 2 * patience // who has nothing in hand waits for the whole refresh
 	good := func(name string) {
 		t.Helper()
 		if got, a := all[name].meaning(t, g, all[name].path, "v1"); got != "200 good" {

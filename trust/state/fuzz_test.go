@@ -24,7 +24,7 @@ func FuzzSlot(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte, sealed bool) {
 		if sealed {
-			data = seal(data)
+			data = slotOf(data)
 		}
 		generation, r, err := decode(data, "r.example/app")
 		if err != nil {
@@ -51,8 +51,8 @@ func FuzzSlot(f *testing.F) {
 	})
 }
 
-// seal returns a slot with the archive and its checksum.
-func seal(archive []byte) []byte {
+// slotOf returns a slot with the archive and its checksum.
+func slotOf(archive []byte) []byte {
 	sum := sha256.Sum256(archive)
 	return append(fmt.Appendf(nil, magic, hex.EncodeToString(sum[:])), archive...)
 }
@@ -87,10 +87,10 @@ func sparse(t testing.TB, size int64) []byte {
 
 // TestSparse: an archive holds no more than its bytes, whatever it says.
 func TestSparse(t *testing.T) {
-	if _, r, err := decode(seal(sparse(t, 100)), "r.example/app"); err != nil || len(r.Files) != 1 || len(r.Files[0].Data) != 100 {
+	if _, r, err := decode(slotOf(sparse(t, 100)), "r.example/app"); err != nil || len(r.Files) != 1 || len(r.Files[0].Data) != 100 {
 		t.Errorf("a small hole: %v", err)
 	}
-	if _, _, err := decode(seal(sparse(t, 2*MaxRecord)), "r.example/app"); !errors.Is(err, errDamaged) {
+	if _, _, err := decode(slotOf(sparse(t, 2*MaxRecord)), "r.example/app"); !errors.Is(err, errDamaged) {
 		t.Errorf("a hole of %d bytes: %v", 2*MaxRecord, err)
 	}
 }
