@@ -20,6 +20,7 @@
 //	partial/RUN/         what the fills of one open Store have written so far
 //	partial/RUN.lock     locked for as long as that Store is open
 //	damaged/             what was found where content should be, and was not that
+//	doubts               when processes have died here
 //
 // Two processes on one folder are harmless: each writes below its own RUN and moves only whole content into place, where
 // both can use it. A Store that opens removes what a dead one left and leaves alone what a living one is writing. Only their
@@ -102,7 +103,7 @@ type Store struct {
 	dir     string
 	partial string       // this Store's own folder of unfinished files
 	release func() error // gives partial up
-	doubt   window
+	doubts  []window
 	proving sync.Mutex // one proof at a time
 
 	ctx  context.Context // ends when the Store closes, with ErrClosed; fills run under it and not under their callers'

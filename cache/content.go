@@ -26,7 +26,7 @@ func (s *Store) stat(d digest.Digest, path string) (fs.FileInfo, error) {
 	case info.Size() == 0 && d != sum(d, newHash(d)):
 		s.damaged(d, path, 0, "empty file where content should be")
 		return nil, missing(d)
-	case s.doubt.doubts(info):
+	case s.doubted(info):
 		if err := s.prove(d, path); err != nil {
 			return nil, err
 		}

@@ -17,9 +17,7 @@ const lockSuffix = ".lock"
 // moveIn takes the Store's own folder below root, and removes those of the dead.
 func (s *Store) moveIn(root string) error {
 	died, err := sweep(root)
-	if !died.IsZero() {
-		s.doubt = doubtAfter(died) // whatever fails from here on: those folders are gone
-	}
+	s.suspect(died) // whatever fails from here on: those folders are gone
 	if err != nil {
 		return err
 	}

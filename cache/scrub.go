@@ -75,33 +75,13 @@ func hashes(ctx context.Context, d digest.Digest, path string, read func(int64))
 	}
 }
 
-// doubtBefore is how long before the last that a process did its content may not have been brought to the disk.
-const doubtBefore = 10 * time.Minute
-
-// A window is a time in which files may have changed without being durable; the zero value is none.
-type window struct{ from, to time.Time }
-
-// doubtAfter returns what is to be doubted when a process has died that did something last at the given time.
-func doubtAfter(died time.Time) window {
-	if died.IsZero() {
-		return window{}
-	}
-	return window{died.Add(-doubtBefore), time.Now()}
-}
-
-// doubts tells whether a file is to be proven before it is used.
-func (w window) doubts(info fs.FileInfo) bool {
-	at := changed(info)
-	return !w.to.IsZero() && !at.Before(w.from) && !at.After(w.to)
-}
-
 // prove reads doubtful content of which not all may have come to the disk, and tells whether it is what its name says. It is
 // not doubtful any more then, or it is gone.
 func (s *Store) prove(d digest.Digest, path string) error {
 	s.proving.Lock()
 	defer s.proving.Unlock()
 	info, err := os.Lstat(path)
-	if err == nil && !s.doubt.doubts(info) {
+	if err == nil && !s.doubted(info) {
 		return nil // another call was first
 	}
 	ok := false

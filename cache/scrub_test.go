@@ -158,7 +158,7 @@ func TestDoubt(t *testing.T) {
 			}
 			if c.served && c.died {
 				info, err := os.Stat(b.path)
-				if err != nil || second.doubt.doubts(info) {
+				if err != nil || second.doubted(info) {
 					t.Errorf("what is proven is doubted again, or %v", err)
 				}
 			}
@@ -168,6 +168,43 @@ func TestDoubt(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What was doubted when a process died is doubted until it is proven, however many Stores open meanwhile and use none of it:
+// a command, or a restart.
+func TestDoubtLasts(t *testing.T) {
+	dir := t.TempDir()
+	first := openFolder(t, Options{Dir: dir})
+	wrong, right := first.stored(shelfContent(1)), first.stored(shelfContent(2))
+	if err := first.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Truncate(wrong.path, 0), os.Truncate(wrong.path, shelved)); err != nil {
+		t.Fatal(err)
+	}
+	leave(t, dir, "17.lock")
+	for range 2 {
+		if err := openFolder(t, Options{Dir: dir}).Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := openFolder(t, Options{Dir: dir})
+	if _, err := f.Get(wrong.Digest()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("wrong content: %v", err)
+	}
+	if _, err := f.Get(right.Digest()); err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Stat(right.path); err != nil || f.doubted(info) {
+		t.Errorf("what is proven is doubted again, or %v", err)
+	}
+	// Deaths are remembered up to a number, and none is forgotten over a later one.
+	for range maxDoubts + 3 {
+		f.suspect(time.Now())
+	}
+	if again := readDoubts(filepath.Join(dir, "doubts")); len(again) != maxDoubts || !again[0].from.Equal(f.doubts[0].from) || again[0].from.After(time.Now().Add(-doubtBefore)) {
+		t.Errorf("%d deaths are remembered, the first from %v on", len(again), again[0].from)
 	}
 }
 
@@ -192,14 +229,14 @@ func TestDoubtIsForWhatChangedOfLate(t *testing.T) {
 			t.Errorf("%+v: doubted is %t", c, !c.want)
 		}
 	}
-	if (window{}).doubts(info) {
+	if f.doubted(info) {
 		t.Error("doubt without a death")
 	}
 }
 
 func TestProofFindsItGone(t *testing.T) {
 	f := openFolder(t, Options{})
-	f.doubt = window{time.Now().Add(-time.Hour), time.Now().Add(time.Hour)}
+	f.doubts = []window{{time.Now().Add(-time.Hour), time.Now().Add(time.Hour)}}
 	if err := f.prove(digest.FromString("x"), filepath.Join(f.dir, "none")); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}

@@ -1,0 +1,82 @@
+package cache
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+const (
+	// doubtBefore is how long before the last that a process did its content may not have been brought to the disk.
+	doubtBefore = 10 * time.Minute
+	// maxDoubts is how many deaths are told apart. What is between the two earliest is doubted where there are more.
+	maxDoubts = 16
+)
+
+// A window is a time in which files may have changed without being durable.
+type window struct{ from, to time.Time }
+
+// doubtAfter returns what is to be doubted when a process has died that did something last at the given time.
+func doubtAfter(died time.Time) window { return window{died.Add(-doubtBefore), time.Now()} }
+
+// doubts tells whether a file changed in the window.
+func (w window) doubts(info fs.FileInfo) bool {
+	at := changed(info)
+	return !at.Before(w.from) && !at.After(w.to)
+}
+
+// doubted tells whether a file is to be proven before it is used.
+func (s *Store) doubted(info fs.FileInfo) bool {
+	return slices.ContainsFunc(s.doubts, func(w window) bool { return w.doubts(info) })
+}
+
+// suspect takes in what is to be doubted when a process has died that did something last at the given time; zero if none
+// has. What was doubted before and not proven still is: it was not asked for, or a short-lived command was first to find the
+// traces of the dead.
+func (s *Store) suspect(died time.Time) {
+	if s.doubts == nil {
+		s.doubts = readDoubts(filepath.Join(s.dir, "doubts"))
+	}
+	if died.IsZero() {
+		return
+	}
+	s.doubts = append(s.doubts, doubtAfter(died))
+	if len(s.doubts) > maxDoubts {
+		s.doubts[1].from = s.doubts[0].from
+		s.doubts = s.doubts[1:]
+	}
+	var lines bytes.Buffer
+	for _, w := range s.doubts {
+		fmt.Fprintf(&lines, "%d %d\n", w.from.UnixNano(), w.to.UnixNano())
+	}
+	// A disk that does not take it does not keep this process from doubting.
+	name := filepath.Join(s.dir, "doubts")
+	if err := os.WriteFile(name+".new", lines.Bytes(), 0o600); err != nil {
+		_ = os.Remove(name + ".new")
+		return
+	}
+	_ = os.Rename(name+".new", name)
+}
+
+// readDoubts reads what another Store has written, as far as it can be read.
+func readDoubts(file string) []window {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	var all []window
+	for lines := bufio.NewScanner(io.LimitReader(f, 64*maxDoubts)); lines.Scan(); {
+		var from, to int64
+		if _, err := fmt.Sscanf(lines.Text(), "%d %d", &from, &to); err == nil {
+			all = append(all, window{time.Unix(0, from), time.Unix(0, to)})
+		}
+	}
+	return all
+}
