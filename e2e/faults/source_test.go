@@ -23,7 +23,6 @@ type repo struct {
 	*trusttest.Repository
 	name string // without the registry
 	role *trusttest.Role
-	sign func() // publishes the next version
 
 	// Guarded by the site.
 	signed  []digest.Digest     // what v1 means, by version
