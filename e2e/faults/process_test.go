@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds every wait. It is far beyond what anything here needs on a busy machine.
-const patience = 45 * time.Second
+const patience = 2 * time.Minute
 
 // A gateway is a folder with a configuration, and the process that serves from it now.
 type gateway struct {

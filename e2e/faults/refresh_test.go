@@ -108,9 +108,6 @@ func (k *killing) restart(t *testing.T, round int) {
 	k.behave(false, way == "cut off", nil)
 	k.start(t)
 	for i, r := range k.repos {
-		if k.floor[i] < 0 && way == "cut off" {
-			continue // nobody has ever asked for it
-		}
 		for range 2 { // before the first check has ended, perhaps, and after
 			if v := k.serves(t, k.gateway, r); v < k.floor[i] {
 				t.Errorf("round %d: with the source %s %s:v1 is version %d after version %d was served", round, way, r.image(), v, k.floor[i])
