@@ -80,7 +80,7 @@ func parse(args []string) (options, error) {
 	if flags.NArg() > 0 || o.clients < 1 || o.rate <= 0 || o.duration < 3*time.Second {
 		return o, errors.New("usage: soak [options], with a client, a rate and three seconds at least")
 	}
-	o.climate = climate{12 * time.Second, 30 * time.Second, time.Second, 6 * time.Second}
+	o.climate = climate{10 * time.Second, 25 * time.Second, time.Second, 6 * time.Second}
 	if o.duration < time.Minute {
 		o.climate = climate{time.Second, 3 * time.Second, 500 * time.Millisecond, 2 * time.Second}
 	}

@@ -50,9 +50,10 @@ func (s *soak) fault(ctx context.Context, o *outlet, f fault, length time.Durati
 		length = max(length, noticeTime)
 	}
 	began := time.Now()
+	rested := !o.windows.touches(began, began) // else it may be left alone still
 	end := o.windows.open(began)
 	before, life, err := s.g.metric(ctx, verificationFailed)
-	known := err == nil
+	known := err == nil && rested
 	bad, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
 	err = o.misbehave(bad, f)
