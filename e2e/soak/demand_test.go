@@ -38,16 +38,16 @@ func TestWrong(t *testing.T) {
 			return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "nonsense") }
 		},
 		"out of order": func(*world) http.HandlerFunc {
-			return func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", 503) }
+			return func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", http.StatusServiceUnavailable) }
 		},
 		"bad gateway": func(*world) http.HandlerFunc {
-			return func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", 502) }
+			return func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", http.StatusBadGateway) }
 		},
 		"hangs up": func(*world) http.HandlerFunc {
 			return func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 		},
 		"refuses all": func(*world) http.HandlerFunc {
-			return func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", 403) }
+			return func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", http.StatusForbidden) }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -69,9 +69,9 @@ func (s *soak) hangUp() {
 	}
 }
 
-// calm waits until the gateway holds no more than before the load, and measures it. What it keeps to registry and sources for
+// settled waits until the gateway holds no more than before the load, and measures it. What it keeps to registry and sources for
 // a while is cut, which it has to notice.
-func (s *soak) calm(ctx context.Context) error {
+func (s *soak) settled(ctx context.Context) error {
 	s.hangUp()
 	for _, o := range s.w.outlets() {
 		o.shut()

@@ -23,6 +23,7 @@ func TestSoak(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	o.limits.stalled = 1
 	s, err := run(t.Context(), o, dir)
 	if err != nil {
 		t.Fatal(err)
@@ -80,8 +81,8 @@ func TestMetrics(t *testing.T) {
 
 // A leak is told, and so are promises that do not hold.
 func TestVerdict(t *testing.T) {
-	within := limits{calm: time.Second, rough: time.Second, resident: 100, heap: 10, goroutines: 10, descriptors: 10}
-	fine := func() *soak { return &soak{tally: newTally(), o: options{limits: within}} }
+	within := limits{stalled: 0.2, calm: time.Second, rough: time.Second, resident: 100, heap: 10, goroutines: 10, descriptors: 10}
+	fine := func() *soak { return &soak{tally: newTally(), o: options{limits: within, duration: time.Second}} }
 	if err := fine().verdict(); err != nil {
 		t.Error(err)
 	}
@@ -91,10 +92,11 @@ func TestVerdict(t *testing.T) {
 		"heap":        func(s *soak) { s.after.heap = 11 },
 		"cache":       func(s *soak) { s.after.cached = cacheSize + 1 },
 		"memory":      func(s *soak) { s.during.peak = 101 },
-		"calm":        func(s *soak) { s.tally.calm = []time.Duration{2 * time.Second} },
-		"rough":       func(s *soak) { s.tally.rough = []time.Duration{2 * time.Second} },
+		"calm":        func(s *soak) { s.tally.took[calm] = []time.Duration{2 * time.Second} },
+		"rough":       func(s *soak) { s.tally.took[rough] = []time.Duration{2 * time.Second} },
+		"stalls":      func(s *soak) { s.m.stalled(time.Unix(1, 0), time.Unix(2, 0), nil) },
 		"promise":     func(s *soak) { s.broken("x") },
-		"answer":      func(s *soak) { s.tally.add("x", outcome{wrong: os.ErrInvalid}, false) },
+		"answer":      func(s *soak) { s.tally.add("x", outcome{wrong: os.ErrInvalid}, calm) },
 	} {
 		s := fine()
 		if change(s); s.verdict() == nil {

@@ -25,14 +25,13 @@ func (s *soak) verdict() error {
 		errs = append(errs, err)
 	}
 	l := s.o.limits
-	for _, one := range []struct {
-		when  string
-		all   []time.Duration
-		limit time.Duration
-	}{{"in calm", s.tally.calm, l.calm}, {"while something is broken", s.tally.rough, l.rough}} {
-		if p := percentiles(one.all, 99)[0]; p > one.limit {
-			errs = append(errs, fmt.Errorf("99 %% of warm tags took up to %s %s, more than %s", p, one.when, one.limit))
+	for when, limit := range map[trouble]time.Duration{calm: l.calm, rough: l.rough} {
+		if p := percentiles(s.tally.took[when], 99)[0]; p > limit {
+			errs = append(errs, fmt.Errorf("99 %% of warm tags took up to %s %s, more than %s", p, when, limit))
 		}
+	}
+	if part := s.m.lost().Seconds() / s.o.duration.Seconds(); part > l.stalled {
+		errs = append(errs, fmt.Errorf("the machine stalled for %.0f %% of the time: too busy to tell much", 100*part))
 	}
 	if m := max(s.during.peak, s.after.peak); m > l.resident {
 		errs = append(errs, fmt.Errorf("%d MiB of resident memory, more than %d", m/mib, l.resident/mib))
@@ -49,12 +48,9 @@ func (s *soak) report(out io.Writer) {
 		fmt.Fprintf(out, "%-26s %8d  %-40s %d excused, %d wrong\n", name, c.requests, statuses(c.statuses), c.excused, c.wrong)
 	}
 	fmt.Fprintln(out)
-	for _, one := range []struct {
-		when string
-		all  []time.Duration
-	}{{"in calm", t.calm}, {"in faults", t.rough}} {
-		p := percentiles(one.all, 50, 99, 100)
-		fmt.Fprintf(out, "warm tags %-10s %8d  p50 %s, p99 %s, max %s\n", one.when, len(one.all), round(p[0]), round(p[1]), round(p[2]))
+	for when := range troubles {
+		p := percentiles(t.took[when], 50, 99, 100)
+		fmt.Fprintf(out, "warm tags %-10s %8d  p50 %s, p99 %s, max %s\n", when, len(t.took[when]), round(p[0]), round(p[1]), round(p[2]))
 	}
 	fmt.Fprintln(out)
 	for _, one := range []struct {
@@ -67,7 +63,10 @@ func (s *soak) report(out io.Writer) {
 	}
 	fmt.Fprintf(out, "drain    %s with %d answers under way\n", round(s.took), lastAnswers)
 	fmt.Fprintf(out, "audit    %d lines, %d decisions looked for\n", s.lines, len(t.decisions))
-	fmt.Fprintf(out, "world    %d images signed, gateway killed %d times, reloaded %d times\n", s.w.images, lives-1, lives*reloads)
+	fmt.Fprintf(out, "world    %d images signed, gateway killed %d times and down for %s, reloaded %d times\n", s.w.images, lives-1, round(s.g.down.length()), lives*reloads)
+	fmt.Fprintf(out, "broken   registry for %s, notary for %s, tuf for %s: with stalls, and until all had to be well again\n",
+		round(s.w.registry.windows.length()), round(s.w.notary.windows.length()), round(s.w.tuf.windows.length()))
+	fmt.Fprintf(out, "machine  stalled %d times, for %s in all\n", len(s.m.stalls.all), round(s.m.lost()))
 	var faults []string
 	for _, name := range slices.Sorted(maps.Keys(s.faults)) {
 		faults = append(faults, fmt.Sprintf("%s %d", name, s.faults[name]))

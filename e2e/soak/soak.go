@@ -33,6 +33,7 @@ type limits struct {
 	calm, rough time.Duration // the 99th percentile of warm tags, while nothing they rest on is broken, and while it is
 	resident    int64         // bytes at most
 	heap        int64         // bytes more than before the load
+	stalled     float64       // the part of the time in which the machine is too busy to tell anything
 	goroutines  int           // more than before the load
 	descriptors int
 }
@@ -43,6 +44,7 @@ type soak struct {
 	w     *world
 	g     *gateway
 	tally *tally
+	m     machine
 	gate  sync.RWMutex // held by each request for reading, and by who wants silence
 
 	before, after measure // of the last life
@@ -82,7 +84,7 @@ func run(ctx context.Context, o options, dir string) (*soak, error) {
 	if err := s.load(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.calm(ctx); err != nil {
+	if err := s.settled(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.end(ctx); err != nil {
@@ -131,6 +133,7 @@ func (s *soak) load(ctx context.Context) error {
 	for i, o := range s.w.outlets() {
 		all.Go(func() error { return s.weather(loading, o, rand.New(rand.NewPCG(s.o.seed, uint64(1)<<32+uint64(i)))) })
 	}
+	all.Go(func() error { return s.m.watch(loading, s.g.dir, &s.w.notary.windows, &s.w.tuf.windows) })
 	all.Go(func() error { s.sign(loading); return nil })
 	all.Go(func() error { s.look(loading); return nil })
 	all.Go(func() error {
@@ -154,9 +157,19 @@ func (s *soak) demand(ctx context.Context, c *client) {
 		s.gate.RLock()
 		o := k.ask(c, context.WithoutCancel(ctx), r) // what has begun is always judged
 		s.gate.RUnlock()
-		broken := s.g.down.touches(o.asked, o.got) || o.source != nil && o.source.touches(o.asked, o.got)
-		s.tally.add(k.name, o, broken)
+		s.tally.add(k.name, o, s.trouble(o))
 	}
+}
+
+// trouble says what an answer may have been late for.
+func (s *soak) trouble(o outcome) trouble {
+	switch {
+	case s.m.stalls.touches(o.asked, o.got):
+		return stalled
+	case s.g.down.touches(o.asked, o.got), o.source != nil && o.source.touches(o.asked, o.got):
+		return rough
+	}
+	return calm
 }
 
 // sign moves tags until ctx ends.

@@ -11,8 +11,8 @@ import (
 func at(d time.Duration) time.Time { return time.Unix(1000, 0).Add(d) }
 
 // story returns a window from one moment to another; to 0 it goes on.
-func story(from, to time.Duration) window {
-	w := window{begin: at(from)}
+func story(from, to time.Duration) *window {
+	w := &window{begin: at(from)}
 	if to > 0 {
 		w.end = at(to)
 	}
@@ -21,7 +21,7 @@ func story(from, to time.Duration) window {
 
 func TestWindows(t *testing.T) {
 	const s = time.Second
-	w := &windows{all: []window{story(10*s, 20*s), story(15*s, 18*s), story(30*s, 0)}}
+	w := &windows{all: []*window{story(10*s, 20*s), story(15*s, 18*s), story(30*s, 0)}}
 	for _, c := range []struct {
 		begin, end   time.Duration
 		touches      bool
@@ -43,10 +43,17 @@ func TestWindows(t *testing.T) {
 			t.Errorf("%v to %v: %v are not the longest calm", c.begin, c.end, c.longest)
 		}
 	}
+	if got := w.length(); got != 10*s {
+		t.Errorf("%v in all", got)
+	}
 	var open windows
 	end := open.open(at(5 * s))
 	if open.touches(at(0), at(4*s)) || !open.touches(at(9*s), at(10*s)) {
 		t.Error("a window that goes on")
+	}
+	open.open(at(1 * s))(at(2 * s)) // which is known only now
+	if open.calm(at(0), at(9*s), 4*s) || !open.calm(at(0), at(9*s), 3*s) {
+		t.Error("the calm between two windows")
 	}
 	if end(at(7 * s)); open.touches(at(8*s), at(9*s)) || !open.touches(at(6*s), at(9*s)) {
 		t.Error("a window that has ended")
@@ -58,7 +65,7 @@ func TestWindows(t *testing.T) {
 func TestJudge(t *testing.T) {
 	const s = time.Second
 	new := func() *tag {
-		return &tag{source: &windows{all: []window{story(22*s, 50*s)}}, all: []meaning{
+		return &tag{source: &windows{all: []*window{story(22*s, 50*s)}}, all: []meaning{
 			{"a", at(0), at(10 * s)}, {"b", at(10 * s), at(20 * s)}, {"", at(20 * s), at(60 * s)}, {"c", at(60 * s), time.Time{}},
 		}}
 	}

@@ -23,13 +23,25 @@ type count struct {
 // A decided is a decision that a client saw.
 type decided struct{ at time.Time }
 
+// Trouble is what was the matter when an answer came.
+type trouble uint8
+
+const (
+	calm    trouble = iota // nothing that it rests on
+	rough                  // its source, or the gateway, was broken on purpose
+	stalled                // the machine had no time
+	troubles
+)
+
+// String is what a report calls it.
+func (t trouble) String() string { return [troubles]string{"in calm", "in faults", "in stalls"}[t] }
+
 // A tally is what came of all requests.
 type tally struct {
 	mu        sync.Mutex
 	kinds     map[string]*count
 	told      []string
-	calm      []time.Duration // of warm tags, while nothing was broken that they rest on
-	rough     []time.Duration // of others
+	took      [troubles][]time.Duration // by warm tags
 	bytes     int64
 	decisions map[string]decided // a sample, by id
 	skipped   int                // decisions since the last of the sample
@@ -40,7 +52,7 @@ func newTally() *tally {
 }
 
 // add counts an outcome.
-func (t *tally) add(kind string, o outcome, broken bool) {
+func (t *tally) add(kind string, o outcome, when trouble) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := t.kinds[kind]
@@ -63,10 +75,8 @@ func (t *tally) add(kind string, o outcome, broken bool) {
 		}
 	case o.excused:
 		c.excused++
-	case o.warm && broken:
-		t.rough = append(t.rough, o.got.Sub(o.asked))
 	case o.warm:
-		t.calm = append(t.calm, o.got.Sub(o.asked))
+		t.took[when] = append(t.took[when], o.got.Sub(o.asked))
 	}
 	if id := o.header.Get("Tagwarden-Decision"); id != "" && o.err == nil {
 		if t.skipped++; t.skipped == sampleEvery {
