@@ -38,7 +38,7 @@ type draining struct {
 // newDraining starts the gateway.
 func newDraining(t *testing.T) *draining {
 	t.Helper()
-	d := &draining{ended: make(chan error, 1)}
+	d := &draining{}
 	where, stop, err := host(&d.registry)
 	if err != nil {
 		t.Fatal(err)
@@ -64,23 +64,30 @@ rules: [{match: %[1]s/**}]
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	var door net.Addr
+	_, door, d.end, d.ended = inProcess(t, file)
+	d.addr = door.String()
+	return d
+}
+
+// inProcess starts a gateway with a configuration, and returns where it listens, how to end it, and what it ends with.
+func inProcess(t *testing.T, file string) (g *gateway, registry net.Addr, end context.CancelFunc, ended chan error) {
+	t.Helper()
 	cfg, err := config.Load(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := newGateway(file, zap.NewNop())
+	g, ended = newGateway(file, zap.NewNop()), make(chan error, 1)
 	door := make(chan net.Addr, 1)
 	g.listening = func(registry, _ net.Addr) { door <- registry }
 	ctx, end := context.WithCancel(t.Context())
-	d.end = end
-	go func() { d.ended <- g.serve(ctx, cfg, io.Discard) }()
+	go func() { ended <- g.serve(ctx, cfg, io.Discard) }()
 	select {
-	case at := <-door:
-		d.addr = at.String()
-	case err := <-d.ended:
-		t.Fatal(err)
+	case registry = <-door:
+	case err := <-ended:
+		t.Fatal("ended instead of starting: ", err)
 	}
-	return d
+	return g, registry, end, ended
 }
 
 // certify gives the gateway the certificate of the test server, and its clients the trust in it.

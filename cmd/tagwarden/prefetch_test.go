@@ -1,12 +1,9 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,10 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tagwarden/tagwarden/config"
 	"github.com/tagwarden/tagwarden/proxy/upstreamtest"
 	"github.com/tagwarden/tagwarden/trust/trusttest"
-	"go.uber.org/zap"
 )
 
 // TestPrefetch: a tag that was served is signed anew, and the gateway has the new image before anybody asks for it: from
@@ -50,16 +45,7 @@ rules: [{match: %[1]s/**, prefetch: true}]
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := config.Load(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := newGateway(file, zap.NewNop())
-	door := make(chan net.Addr, 1)
-	g.listening = func(registry, _ net.Addr) { door <- registry }
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- g.serve(ctx, cfg, io.Discard) }()
+	g, door, cancel, ended := inProcess(t, file)
 	defer func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -67,7 +53,7 @@ rules: [{match: %[1]s/**, prefetch: true}]
 		}
 	}()
 
-	res, err := http.Get("http://" + (<-door).String() + "/v2/hello/manifests/1.0")
+	res, err := http.Get("http://" + door.String() + "/v2/hello/manifests/1.0")
 	if err != nil {
 		t.Fatal(err)
 	}

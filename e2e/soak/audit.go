@@ -30,13 +30,13 @@ func (s *soak) audited() error {
 		}
 	}
 	missing := 0
-	for id, d := range s.tally.decisions {
+	for id, at := range s.tally.decisions {
 		switch n := found[id]; {
 		case n > 1:
 			s.broken("decision %s is in the audit log %d times", id, n)
-		case n == 0 && !s.g.down.touches(d.at, d.at.Add(beforeCrash)):
+		case n == 0 && !s.g.down.touches(at, at.Add(beforeCrash)):
 			if missing++; missing <= maxTold {
-				s.broken("decision %s, seen at %s, is not in the audit log", id, d.at.Format("15:04:05.000"))
+				s.broken("decision %s, seen at %s, is not in the audit log", id, at.Format("15:04:05.000"))
 			}
 		}
 	}

@@ -20,9 +20,6 @@ type count struct {
 	statuses                 map[int]int // 0: the connection broke
 }
 
-// A decided is a decision that a client saw.
-type decided struct{ at time.Time }
-
 // Trouble is what was the matter when an answer came.
 type trouble uint8
 
@@ -43,12 +40,12 @@ type tally struct {
 	told      []string
 	took      [troubles][]time.Duration // by warm tags
 	bytes     int64
-	decisions map[string]decided // a sample, by id
-	skipped   int                // decisions since the last of the sample
+	decisions map[string]time.Time // a sample: when clients saw them, by id
+	skipped   int                  // decisions since the last of the sample
 }
 
 func newTally() *tally {
-	return &tally{kinds: make(map[string]*count), decisions: make(map[string]decided)}
+	return &tally{kinds: make(map[string]*count), decisions: make(map[string]time.Time)}
 }
 
 // add counts an outcome.
@@ -80,7 +77,7 @@ func (t *tally) add(kind string, o outcome, when trouble) {
 	}
 	if id := o.header.Get("Tagwarden-Decision"); id != "" && o.err == nil {
 		if t.skipped++; t.skipped == sampleEvery {
-			t.decisions[id], t.skipped = decided{o.got}, 0
+			t.decisions[id], t.skipped = o.got, 0
 		}
 	}
 }
