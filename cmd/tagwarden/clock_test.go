@@ -96,9 +96,7 @@ func TestClockSetBack(t *testing.T) {
 	if status, body, _ := get(t, m.door+"/v2/new/manifests/"+m.digest); status != http.StatusOK {
 		t.Errorf("by digest: %d %s", status, body)
 	}
-	if body := ready(http.StatusServiceUnavailable); !strings.Contains(body, `"clock":"the clock says `) {
-		t.Error(body)
-	}
+	ready(http.StatusOK) // digests are served, and who pulls them must not lose the gateway
 	if _, body, _ := get(t, m.desk+"/api/explain?image="+demoRegistry+"/new:1.0"); !strings.Contains(body, `"reason":"clock_behind"`) {
 		t.Error(body)
 	}

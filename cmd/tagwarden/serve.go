@@ -149,7 +149,7 @@ func (g *gateway) listen(ctx context.Context, cfg *config.Config) error {
 		return errors.Join(err, registry.Close())
 	}
 	ready := func() map[string]error {
-		return map[string]error{"config": nil, "state": g.kept.Writable(), "audit": g.lines.Full(), "clock": g.current.Load().decider.Clock()}
+		return map[string]error{"config": nil, "state": g.kept.Writable(), "audit": g.lines.Full()}
 	}
 	door, desk := proxy.Server(g, g.log), proxy.Server(admin.Handler(ready, g.o.metrics, g.serveExplain), g.log)
 	door.TLSConfig = &tls.Config{GetCertificate: g.certificate, MinVersion: tls.VersionTLS12}
