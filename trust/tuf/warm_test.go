@@ -312,7 +312,7 @@ func TestConcurrent(t *testing.T) {
 	current.Store(refreshed(t, v))
 	var asking sync.WaitGroup
 	done := make(chan struct{})
-	for range 4 {
+	for range 2 {
 		asking.Go(func() {
 			for last := int64(0); ; {
 				s := current.Load()
@@ -332,7 +332,7 @@ func TestConcurrent(t *testing.T) {
 			}
 		})
 	}
-	for i := range 20 {
+	for i := range 8 {
 		if delete(repo.Targets.Entries, app); i%2 == 0 {
 			repo.Targets.Sign(app, "other")
 		}
