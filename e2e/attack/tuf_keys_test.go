@@ -87,6 +87,11 @@ func compromises() []row[*tuf] {
 			r.sign(r.team, r.evil)
 			r.Next(r.team)
 		}),
+		taken("key compromise: a delegated key outside its pattern", "200 good", func(r *tuf) {
+			r.team.Paths = []string{"r.example/*/*/web:*"}
+			r.sign(r.team, r.evil)
+			r.Next(r.Targets, r.team)
+		}),
 		taken("key compromise: a delegated key lends what it has not", "200 good", func(r *tuf) {
 			r.sign(r.Delegate(r.team, "night", "*/*/*/*:*"), r.evil)
 			r.Next(r.team)
