@@ -149,7 +149,7 @@ func (w *walker) result(r *ast.ReturnStmt, parent ast.Node, f *ast.FuncType) {
 		}
 	case "error":
 		id, isIdent := last.(*ast.Ident)
-		if len(r.Results) == 1 && parent == ast.Node(w.fn.Body) && (!isIdent || id.Name != "nil") {
+		if f.Results.NumFields() == 1 && parent == ast.Node(w.fn.Body) && (!isIdent || id.Name != "nil") {
 			w.wrap("no error", last, "func() error { err := ", "; if !"+isMutant+" { return err }; return nil }()")
 		}
 	}

@@ -43,6 +43,7 @@ func TestMutants(t *testing.T) {
 		}},
 		{"a default", "// PRODUCT: invariant 9\nfunc f(c chan int) bool {\n select {\n case c <- 1:\n  return true\n default:\n  return false\n }\n}", map[string]string{"no default: default: return false": "return true\n \n }"}},
 		{"an assignment", "var n int\nfunc f() {\n // PRODUCT: invariant 1\n n = 1\n n = 2\n}", map[string]string{"not done: n = 1": "func() { if !true { n = 1 } }()\n n = 2"}},
+		{"two results of a call", "// DCT: W1\nfunc f(a bool) (int, error) {\n return g(a)\n}\nfunc g(bool) (int, error) { return 0, nil }", nil},
 		{"no rules", "// OCI: end-3\n// HTTP is a word.\nfunc f(a bool) error {\n if a { return errX }\n return nil\n}", nil},
 	} {
 		source := "package p\nimport \"errors\"\nconst maxThings = 3\nvar errX = errors.New(\"x\")\n" + c.source + "\n"
