@@ -18,6 +18,9 @@ import (
 	"github.com/tagwarden/tagwarden/trust"
 )
 
+// maxTarget is the most bytes that a target may have.
+const maxTarget = 64 << 20
+
 // An artifact is what a role says of a target.
 type artifact struct {
 	Length int64
@@ -71,7 +74,11 @@ func (c *client) artifact(target string, e trust.Entry, files map[string][]byte)
 	if err := json.Unmarshal(files[role], &f); err != nil {
 		return artifact{}, err
 	}
-	return f.Signed.Targets[target], nil
+	a := f.Signed.Targets[target]
+	if a.Length < 1 || a.Length > maxTarget {
+		return a, fmt.Errorf("target %q: length %d is not between 1 and %d", target, a.Length, maxTarget)
+	}
+	return a, nil
 }
 
 // speaker returns the role whose entry counts. A gateway names it in a claim, or where it cannot use the entry, as it has

@@ -161,20 +161,26 @@ func (k *Key) tufObject() map[string]any {
 		must(err)
 		public = string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 	}
+	if _, ok := k.Private.(*rsa.PrivateKey); ok {
+		scheme = "rsassa-pss-sha256"
+	}
 	return map[string]any{"keytype": k.Type, "scheme": scheme, "keyval": map[string]any{"public": public}}
 }
 
-// tufSignature returns the signature object for a message. One key always signs one message the same.
+// tufSignature returns the signature object for a message. One key always signs one message the same, but for RSA.
 func (k *Key) tufSignature(message []byte) string {
 	var sig []byte
 	var err error
-	if private, ok := k.Private.(ed25519.PrivateKey); ok {
+	sum := sha256.Sum256(message)
+	switch private := k.Private.(type) {
+	case ed25519.PrivateKey:
 		sig = ed25519.Sign(private, message)
-	} else {
-		sum := sha256.Sum256(message)
-		sig, err = k.Private.Sign(nil, sum[:], crypto.SHA256)
-		must(err)
+	case *rsa.PrivateKey:
+		sig, err = rsa.SignPSS(rand.Reader, private, crypto.SHA256, sum[:], &rsa.PSSOptions{SaltLength: sha256.Size})
+	default:
+		sig, err = private.Sign(nil, sum[:], crypto.SHA256)
 	}
+	must(err)
 	return fmt.Sprintf(`{"keyid":%q,"sig":%q}`, k.TUFID(), hex.EncodeToString(sig))
 }
 
