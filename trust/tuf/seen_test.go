@@ -210,7 +210,17 @@ func TestSeenUnderAnotherPin(t *testing.T) {
 		}
 		refuses(t, v, c.want)
 	}
-	if got := w.kept(); !slices.Contains(got, seenPrefix+"3.root.json") {
+	// Another repository under another pin has a chain of its own, which does not go on from this one's.
+	other := newRepo()
+	for range 5 {
+		other.Publish()
+		other.Root.Version++
+	}
+	other.Remove("timestamp.json")
+	w.source, w.pin = other, other.Files()["1.root.json"]
+	refuses(t, w.open(), trust.NoTrustData)
+	want := []string{seenPrefix + "1.root.json", seenPrefix + "2.root.json", seenPrefix + "3.root.json", seenPrefix + "timestamp.json"}
+	if got := w.kept(); !slices.Equal(got, want) {
 		t.Errorf("kept %v", got)
 	}
 }
