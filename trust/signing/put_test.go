@@ -161,4 +161,7 @@ func TestPutRoot(t *testing.T) {
 	if got := keysOf(s.read(), "root"); len(got) != 1 || got[0] != fresh.ID {
 		t.Errorf("root keys %v", got)
 	}
+	if err := p.Put(context.Background(), "1.root.json", s.root()); !errors.Is(err, ErrConflict) {
+		t.Errorf("the root before: %v", err)
+	}
 }
