@@ -32,7 +32,7 @@ build: ## build the static binary into bin/tagwarden
 
 test: ## run every test that needs nothing but Go
 	@echo "test: go test, race detector on, in random order"
-	@go test -race -shuffle=on -timeout 10m ./...
+	@go test -race -shuffle=on -timeout 20m ./...
 
 check: ## look for what tests do not find: format, vet, staticcheck, dead code, modules
 	@echo "check: gofmt"
