@@ -104,6 +104,7 @@ func TestLargeBlobIsNoManifest(t *testing.T) {
 	}
 	g.kept(d)
 	g.until("the blob is sent", func() bool { return openFiles(t, d.Encoded()) == 0 })
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which closes what was forgotten
 	if a := g.get("GET", "/v2/corp/team/app/manifests/"+d.String()); a.status != 403 || !bytes.Contains(a.body, []byte("media_type_mismatch")) {
 		t.Errorf("as a manifest: %d %.200q", a.status, a.body)
 	}

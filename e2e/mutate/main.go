@@ -126,7 +126,8 @@ func mutants(root string, o options) ([]mutant, error) {
 		}
 		file := filepath.ToSlash(path)
 		if d.IsDir() {
-			if file != "." && strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || file == "e2e" {
+			// Packages whose names end in test are for tests.
+			if file != "." && strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || strings.HasSuffix(d.Name(), "test") || file == "e2e" {
 				return fs.SkipDir
 			}
 			return nil
