@@ -170,7 +170,7 @@ func slow(t *testing.T) {
 		}
 		probe(t, w, client+1, want)
 	}
-	if took := time.Since(began); took > patience {
+	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("it took %v", took)
 	}
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds every wait. It is far beyond what anything here needs on a busy machine.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // A gateway is one tagwarden process. Its clients keep in mind which decisions they saw.
 type gateway struct {
