@@ -5,7 +5,8 @@
 // checks: "DCT: W1" to "DCT: W16" are the known weaknesses, "DCT: section" the format itself.
 //
 // An update is all or nothing. It runs over a Source that nobody trusts and yields one complete set of files, which is
-// kept durably before it is used; see update.run for the order.
+// kept durably before it is used; see update.run for the order. Roots that verified before an update failed serve nobody,
+// but are kept too, and the way goes on from them; see remember.
 package dct
 
 import (
@@ -93,6 +94,9 @@ type verifier struct {
 	loaded          bool
 	held            *trusted // under the pin
 	floors          *trusted // held, or what was verified under another pin
+	foreign         bool     // what is on disk was verified under another pin, and gives way only to a set under this one
+	seen            []*root  // under the pin: held's, and those that verified since, whatever became of the files behind them
+	written         int      // how many of seen are on disk
 	flat            *trust.Snapshot
 	probed, touched time.Time
 }
@@ -113,9 +117,11 @@ func (v *verifier) Load(ctx context.Context) (*trust.Snapshot, error) {
 		return nil, &trust.Refusal{Reason: trust.StateUnavailable, Text: "cannot read", Err: err}
 	}
 	if err == nil {
-		if v.held, err = v.restore(ctx, record, v.pin); err == nil {
-			v.loaded, v.floors = true, v.held
-			v.flat, v.touched = v.held.flatten(record.Checked), record.Checked
+		if v.held, v.seen, err = v.restore(ctx, record, v.pin); err == nil {
+			v.loaded, v.floors, v.written = true, v.held, len(v.seen)
+			if v.held != nil {
+				v.flat, v.touched = v.held.flatten(record.Checked), record.Checked
+			}
 			return v.flat, nil
 		}
 	}
@@ -131,9 +137,9 @@ func (v *verifier) lost(ctx context.Context, record *state.Record, err error) er
 		return &trust.Refusal{Reason: trust.StateUnavailable, Text: "not read in time", Err: err}
 	}
 	if trust.ReasonOf(err) == trust.RootNotPinned {
-		if floors, ferr := v.restore(ctx, record, Pin{TOFU: true}); ferr == nil {
+		if floors, _, ferr := v.restore(ctx, record, Pin{TOFU: true}); ferr == nil {
 			v.observe(trust.EventPinChanged, err)
-			v.loaded, v.floors = true, floors
+			v.loaded, v.floors, v.foreign = true, floors, true
 			return nil
 		}
 	}
@@ -158,9 +164,11 @@ func (v *verifier) Refresh(ctx context.Context) (*trust.Snapshot, error) {
 		}
 	}
 	now := v.f.o.Now()
-	u := update{gun: v.gun, pin: v.pin, src: v.src, prev: v.held, floors: v.floors, large: v.f.large, now: now, probe: now.Sub(v.probed) >= probeEvery}
+	u := update{gun: v.gun, pin: v.pin, src: v.src, prev: v.held, seen: v.seen, floors: v.floors, large: v.f.large, now: now, probe: now.Sub(v.probed) >= probeEvery}
 	next, err := u.run(ctx)
+	// DCT: W4 and W5, a root that verified is not fallen behind, whatever becomes of the rest.
 	if err != nil {
+		v.remember(u.next.roots)
 		return nil, err
 	}
 	if u.probe {
@@ -179,6 +187,7 @@ func (v *verifier) Refresh(ctx context.Context) (*trust.Snapshot, error) {
 		v.observe(trust.EventVerification, err)
 	}
 	v.held, v.floors, v.flat, v.touched = next, next, next.flatten(now), now
+	v.seen, v.written, v.foreign = next.roots, len(next.roots), false
 	return v.flat, nil
 }
 

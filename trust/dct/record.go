@@ -47,12 +47,33 @@ func (k kept) Fetch(_ context.Context, file string, _ int64) ([]byte, error) {
 	return raw, nil
 }
 
-// restore verifies a record again, from what the pin allows onwards. Only expiry is left to the decisions.
-func (v *verifier) restore(ctx context.Context, r *state.Record, pin Pin) (*trusted, error) {
-	files := make(kept)
+// restore verifies a record again, from what the pin allows onwards: its set, nil if there is none yet, and all its roots.
+// Only expiry is left to the decisions.
+func (v *verifier) restore(ctx context.Context, r *state.Record, pin Pin) (*trusted, []*root, error) {
+	files, beyond := make(kept), make(kept)
 	for _, f := range r.Files {
-		files[f.Name] = f.Data
+		if name, ok := strings.CutPrefix(f.Name, seenPrefix); ok {
+			beyond[name+".json"] = f.Data
+		} else {
+			files[f.Name] = f.Data
+		}
 	}
+	var t *trusted
+	if len(files) > 0 || len(beyond) == 0 {
+		var err error
+		if t, err = v.restoreSet(ctx, files, pin); err != nil {
+			return nil, nil, err
+		}
+	}
+	roots, err := v.restoreSeen(ctx, t, beyond, pin)
+	if err != nil {
+		return nil, nil, err
+	}
+	return t, roots, nil
+}
+
+// restoreSet verifies the files of a set again.
+func (v *verifier) restoreSet(ctx context.Context, files kept, pin Pin) (*trusted, error) {
 	u := update{gun: v.gun, pin: pin, src: files, now: v.f.o.Now(), kept: true, large: v.f.large}
 	if err := u.again(ctx, files); err != nil {
 		return nil, err
@@ -107,5 +128,11 @@ func (u *update) again(ctx context.Context, files kept) error {
 	}
 	roots[first].from, roots[first].until = roots[first].span()
 	u.next.roots = roots[first : first+1]
-	return u.walk(ctx)
+	if err := u.walk(ctx); err != nil {
+		return err
+	}
+	if newest := roots[len(roots)-1].version; u.next.root().version != newest {
+		return invalid("root", fmt.Errorf("of those up to v%d, which were kept, one is missing", newest))
+	}
+	return nil
 }

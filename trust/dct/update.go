@@ -17,6 +17,8 @@ type update struct {
 	pin  Pin
 	src  trust.Source
 	prev *trusted // nil: nothing was verified before
+	// seen are the roots to go on from: prev's, and those that verified since; none: from what the pin allows.
+	seen []*root
 	// floors are what no file may be older than: prev, or what was verified under another pin.
 	floors *trusted
 	now    time.Time
@@ -53,12 +55,12 @@ func (u *update) fetch(ctx context.Context, file string, limit int64) ([]byte, e
 
 // run returns the new set, or prev itself when the source has nothing new.
 func (u *update) run(ctx context.Context) (*trusted, error) {
-	if u.prev == nil {
+	if len(u.seen) == 0 {
 		if err := u.anchor(ctx); err != nil {
 			return nil, err
 		}
 	} else {
-		u.next.roots = u.prev.roots
+		u.next.roots = u.seen
 		if u.probe {
 			if err := u.walk(ctx); err != nil {
 				return nil, err
@@ -74,7 +76,7 @@ func (u *update) run(ctx context.Context) (*trusted, error) {
 		switch {
 		case werr != nil && trust.ReasonOf(werr) != trust.SourceUnreachable:
 			return nil, werr
-		case u.next.root().version > known:
+		case werr == nil && u.next.root().version > known:
 			err = u.head(ctx)
 		}
 	}

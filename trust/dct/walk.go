@@ -94,17 +94,14 @@ func (u *update) version(ctx context.Context, n int64) (*root, error) {
 	return r, err
 }
 
-// walk goes from the trusted root to the newest, one version at a time.
+// walk goes from the trusted root to the newest, one version at a time. If it fails, the roots up to there stand.
 //
 // DCT: W5: until the source has no further version; each step must verify; only the last must be unexpired.
 func (u *update) walk(ctx context.Context) error {
-	// A copy, so that what was verified before is not changed through the shared array.
-	roots := append([]*root(nil), u.next.roots...)
 	for steps := 0; steps < maxRotations || u.kept; steps++ {
-		last := roots[len(roots)-1]
+		last := u.next.root()
 		r, err := u.version(ctx, last.version+1)
 		if errors.Is(err, fs.ErrNotExist) {
-			u.next.roots = roots
 			return nil
 		}
 		if err != nil {
@@ -117,7 +114,8 @@ func (u *update) walk(ctx context.Context) error {
 			return &trust.Refusal{Reason: trust.RootNotPinned, Text: fmt.Sprintf("root v%d of %s does not chain to %s", r.version, u.gun, u.pin)}
 		}
 		r.from, r.until = r.span()
-		roots = append(roots, r)
+		// Clipped, so that what was verified before is not changed through a shared array.
+		u.next.roots = append(slices.Clip(u.next.roots), r)
 	}
 	return &trust.Refusal{Reason: trust.MetadataInvalid, Text: fmt.Sprintf("more than %d roots to walk", maxRotations)}
 }

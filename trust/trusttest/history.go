@@ -21,7 +21,7 @@ func versions() []row {
 	all = append(all, each("rolled back", verb((*Repository).Rollback), past, "timestamp", "snapshot")...)
 	all = append(all, each("expired when it came", verb((*Repository).Expire), refused("metadata_expired"), "timestamp", "snapshot", "targets")...)
 	// TUF: section 5.3.10, a root that has expired is kept all the same.
-	all = append(all, each("expired when it came", verb((*Repository).Expire), row{want: "refused metadata_expired", back: "refused metadata_expired"}, "root")...)
+	all = append(all, each("expired when it came", verb((*Repository).Expire), row{want: "refused metadata_expired", back: "refused metadata_expired", notaryBack: "refused metadata_expired"}, "root")...)
 	return append(all, each("expired when it came", verb((*Repository).Expire), denied("metadata_expired"), "releases")...)
 }
 
@@ -98,13 +98,13 @@ func recoveries() []row {
 	}
 	all = append(all,
 		row{name: "targets set back under a new timestamp key", attack: func(s Subject) { s.Targets.Version--; s.Rekey(s.Timestamp) }, want: rollback, cold: "-",
-			back: "refused threshold_not_met"}, // by the root that gave the timestamp that key
+			back: "refused threshold_not_met", notaryBack: "refused threshold_not_met"}, // by the root that gave the timestamp that key
 
 		row{name: "timestamp set back under one more key", attack: func(s Subject) {
 			s.Timestamp.Keys = append(slices.Clone(s.Timestamp.Keys), s.newKey(s.Timestamp))
 			s.Timestamp.Version = 0
 			s.Next(s.Root)
-		}, want: "refused metadata_rollback", cold: "-"})
+		}, want: "refused metadata_rollback", cold: "-", notaryBack: "refused root_mismatch"}) // the snapshot names the root before
 	all = append(all, each("key rotated, versions from the start", verb(func(r *Repository, role *Role) { r.Rekey(role) }), row{want: "good"}, "timestamp", "snapshot")...)
 	// A TUF snapshot holds floors of its own, which only its own key's rotation ends; a Notary snapshot has no versions.
 	return append(all, each("key rotated, versions from the start", verb(func(r *Repository, role *Role) { r.Rekey(role) }),

@@ -50,6 +50,8 @@ type row struct {
 	// back is what the files from before the attack come to, where the refresh is refused; "good" if empty. A TUF verifier
 	// keeps the root, timestamp and snapshot that verified before its update failed, and takes nothing older.
 	back string
+	// notaryBack is the same for a Notary verifier, which keeps the roots.
+	notaryBack string
 }
 
 // expects returns what the row must come to, "-" if it does not apply.
@@ -133,9 +135,12 @@ func (w row) run(t *testing.T, s Subject, how, want string) {
 // honest repository goes on.
 func (w row) recovers(t *testing.T, s Subject, v trust.Verifier, was func()) {
 	t.Helper()
-	back := "good"
-	if _, tuf := s.format.(*TUF); tuf && w.back != "" {
+	back := w.notaryBack
+	if _, tuf := s.format.(*TUF); tuf {
 		back = w.back
+	}
+	if back == "" {
+		back = "good"
 	}
 	if got, _, err := refresh(t.Context(), s, v); got != back {
 		t.Errorf("after the attack: %s, want %s (%v)", got, back, err)

@@ -1,0 +1,130 @@
+package dct
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/tagwarden/tagwarden/trust"
+	"github.com/tagwarden/tagwarden/trust/trusttest"
+)
+
+// refuses checks for what reason a refresh fails.
+func (w *world) refuses(v trust.Verifier, want trust.Reason) {
+	w.t.Helper()
+	if _, err := v.Refresh(w.t.Context()); err == nil || trust.ReasonOf(err) != want {
+		w.t.Errorf("%v, want %s", err, want)
+	}
+}
+
+// good checks that a refresh is taken, under a root of that version.
+func (w *world) good(v trust.Verifier, root int64) {
+	w.t.Helper()
+	s, err := v.Refresh(w.t.Context())
+	if err != nil {
+		w.t.Errorf("the honest repository: %v", err)
+	} else if got := verdict(w, s, "v1"); got != "sha256:"+sha("good") || s.Versions[0].Version != root {
+		w.t.Errorf("%s under root v%d, want good under v%d", got, s.Versions[0].Version, root)
+	}
+}
+
+// kept returns the names of the roots that are kept beyond the set.
+func (w *world) kept() (found []string) {
+	w.t.Helper()
+	record, err := w.store.Collection("fixtures", gun).Load()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, f := range record.Files {
+		if name, ok := strings.CutPrefix(f.Name, seenPrefix); ok {
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
+// revoke gives all roles below the root other keys in the next root, and publishes it. Steal hides that root, and has newer
+// files signed by the old keys; honest brings it back, and newer files by the new ones.
+func revoke(n *trusttest.Notary) (steal, honest func()) {
+	stolen := make(map[*trusttest.Role][]*trusttest.Key)
+	for _, r := range []*trusttest.Role{n.Timestamp, n.Snapshot, n.Targets} {
+		stolen[r], r.Keys = r.Keys, []*trusttest.Key{trusttest.NewKey(trusttest.ECDSA)}
+	}
+	n.Next(n.Root, n.Targets)
+	files := n.Files()
+	steal = func() {
+		for r, keys := range stolen {
+			r.Signers = keys
+		}
+		n.Root.Version--
+		n.Next(n.Targets)
+		n.Root.Version++
+		n.HideRoot()
+		n.Remove("3.root.json")
+	}
+	honest = func() {
+		for r := range stolen {
+			r.Signers = nil
+		}
+		n.Serve(files)
+		n.Next(n.Targets)
+	}
+	return steal, honest
+}
+
+// TestRevokedKeyStaysRevoked: a root that verified is not forgotten because the files behind it did not come. Whoever hides
+// it afterwards, and has the keys that it revoked, gets nowhere; neither after a restart, nor where nothing was ever taken.
+func TestRevokedKeyStaysRevoked(t *testing.T) {
+	for what, spoil := range map[string]func(n *trusttest.Notary) trust.Reason{
+		"missing timestamp": func(n *trusttest.Notary) trust.Reason { n.Remove("timestamp.json"); return trust.NoTrustData },
+		"missing snapshot":  func(n *trusttest.Notary) trust.Reason { n.Remove(n.File(n.Snapshot)); return trust.SourceUnreachable },
+		"missing targets":   func(n *trusttest.Notary) trust.Reason { n.Remove(n.File(n.Targets)); return trust.SourceUnreachable },
+		"bad timestamp": func(n *trusttest.Notary) trust.Reason {
+			n.Timestamp.Tamper = spoilSignature
+			n.Publish()
+			n.Timestamp.Tamper = nil
+			return trust.SignatureInvalid
+		},
+		"bad next root": func(n *trusttest.Notary) trust.Reason { n.Reroot(1); return trust.RootMismatch },
+	} {
+		for _, how := range []string{"cold", "warm", "restarted"} {
+			t.Run(what+"/"+how, func(t *testing.T) {
+				n := newRepo()
+				n.Publish()
+				w := rig(t, n, pinOf(n))
+				v := w.open()
+				if how != "cold" {
+					w.good(v, 1)
+				}
+				checked := w.now
+				w.now = w.now.Add(probeEvery)
+				steal, honest := revoke(n)
+				reason := spoil(n)
+				w.refuses(v, reason)
+				steal()
+				if how != "warm" {
+					v = w.open()
+				}
+				for range 2 {
+					w.refuses(v, trust.ThresholdNotMet)
+					if how == "warm" {
+						continue
+					}
+					v = w.open()
+					s, err := v.Load(t.Context())
+					if err != nil || (s == nil) != (how == "cold") {
+						t.Fatalf("loaded %v, %v", s, err)
+					}
+					if s != nil && (verdict(w, s, "v1") != "sha256:"+sha("good") || !s.Checked.Equal(checked) || s.Versions[0].Version != 1) {
+						t.Errorf("what serves is %s, checked at %s", verdict(w, s, "v1"), s.Checked)
+					}
+				}
+				honest()
+				w.good(v, 2)
+				if got := w.kept(); len(got) > 0 {
+					t.Errorf("%v are still kept beside the set", got)
+				}
+				w.good(w.open(), 2)
+			})
+		}
+	}
+}
