@@ -1,6 +1,10 @@
 package dct
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -126,5 +130,108 @@ func TestRevokedKeyStaysRevoked(t *testing.T) {
 				w.good(w.open(), 2)
 			})
 		}
+	}
+}
+
+// TestRootsGoOnFromThoseSeen: one update that fails after another, however the source hides what came in them, and each
+// root is asked for once. A next root that cannot be had does not make one without it do.
+func TestRootsGoOnFromThoseSeen(t *testing.T) {
+	n := newRepo()
+	w := seen(t, n, pinOf(n))
+	v := w.open()
+	var newest map[string][]byte
+	for i := range int64(3) {
+		w.now = w.now.Add(probeEvery)
+		rotate(n)
+		n.Next()
+		n.Remove("timestamp.json")
+		n.Asked()
+		w.refuses(v, trust.NoTrustData)
+		if got, want := n.Asked(), []string{fmt.Sprintf("%d.root.json", i+2), fmt.Sprintf("%d.root.json", i+3), "timestamp.json"}; !slices.Equal(got, want) {
+			t.Errorf("asked for %v, want %v", got, want)
+		}
+		newest = n.Files()
+		n.Remove(fmt.Sprintf("%d.root.json", i+2))
+		if i == 1 {
+			v = w.open()
+		}
+	}
+	if got := w.kept(); !slices.Equal(got, []string{"2.root", "3.root", "4.root"}) {
+		t.Errorf("kept %v", got)
+	}
+	n.Serve(newest)
+	n.Publish()
+	w.good(v, 4)
+	// Here nothing hints at a newer root but the timestamp, and the way to the newest is cut off behind the next.
+	inner := w.source
+	down := true
+	w.source = fetch(func(ctx context.Context, file string, limit int64) ([]byte, error) {
+		if down && file == "6.root.json" {
+			return nil, errors.New("500")
+		}
+		return inner.Fetch(ctx, file, limit)
+	})
+	n.Rekey(n.Timestamp)
+	w.refuses(v, trust.ThresholdNotMet)
+	if got := w.kept(); !slices.Equal(got, []string{"5.root"}) {
+		t.Errorf("kept %v", got)
+	}
+	down = false
+	w.good(w.open(), 5)
+}
+
+// TestSeenUnderFirstUse: nobody is trusted for the first time who has no files; who was goes on as anybody else.
+func TestSeenUnderFirstUse(t *testing.T) {
+	other, n := newRepo(), newRepo()
+	other.Publish()
+	other.Remove("timestamp.json")
+	w := rig(t, other, Pin{TOFU: true})
+	v := w.open()
+	w.refuses(v, trust.NoTrustData)
+	n.Publish()
+	w.source = n
+	w.good(v, 1)
+	w.now = w.now.Add(probeEvery)
+	steal, _ := revoke(n)
+	n.Remove("timestamp.json")
+	w.refuses(v, trust.NoTrustData)
+	steal()
+	w.refuses(v, trust.ThresholdNotMet)
+	w.refuses(w.open(), trust.ThresholdNotMet)
+}
+
+// TestSeenUnderAnotherPin: pins are enforced on roots that were seen as on all others, and what is on disk does not give
+// way to what a config that is wrong saw.
+func TestSeenUnderAnotherPin(t *testing.T) {
+	for _, cold := range []bool{false, true} {
+		n := newRepo()
+		n.Publish()
+		w := rig(t, n, pinOf(n))
+		if !cold {
+			w.good(w.open(), 1)
+		}
+		steal, honest := revoke(n)
+		w.now = w.now.Add(probeEvery)
+		n.Remove("timestamp.json")
+		w.refuses(w.open(), trust.NoTrustData)
+		want := w.kept()
+		stranger := newRepo()
+		stranger.Publish()
+		stranger.Remove("timestamp.json")
+		pin := w.pin
+		w.source, w.pin, w.events = stranger, pinOf(stranger), nil
+		v := w.open()
+		if s, err := v.Load(t.Context()); s != nil || err != nil || len(w.events) != 1 || w.events[0].Kind != trust.EventPinChanged {
+			t.Errorf("cold %v: loaded %v, %v, events %v", cold, s, err, w.events)
+		}
+		w.refuses(v, trust.NoTrustData)
+		if got := w.kept(); !slices.Equal(got, want) {
+			t.Errorf("cold %v: kept %v, want %v", cold, got, want)
+		}
+		steal()
+		w.source, w.pin = n, pin
+		w.refuses(w.open(), trust.ThresholdNotMet)
+		honest()
+		w.good(w.open(), 2)
 	}
 }
