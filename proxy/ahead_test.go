@@ -188,3 +188,31 @@ func (w without) Decide(ctx context.Context, id string, n trust.Name) trust.Deci
 	d.Prefetch = false
 	return d
 }
+
+// PRODUCT: invariant 7. What has moved is told by the data in hand, for which nobody waits; what is refused, or not in use
+// any more, has not.
+func TestPrefetchMoved(t *testing.T) {
+	s := newScout(t)
+	n := trust.Name{Repository: "registry.example/ahead/app", Tag: "v1"}
+	s.index("old")
+	if _, ok := s.p.moved(t.Context(), s.Handler, n); ok || s.p.take(n) {
+		t.Error("a tag that nobody has used")
+	}
+	s.get("GET", aheadTag)
+	s.index("new")
+	if d, ok := s.p.moved(t.Context(), s.Handler, n); !ok || d.Name != n {
+		t.Errorf("a tag that moves: %v", d)
+	}
+	delete(s.signed.targets, n)
+	if _, ok := s.p.moved(t.Context(), s.Handler, n); ok {
+		t.Error("a tag that is not signed any more")
+	}
+	s.index("new")
+	s.signed.wait = make(chan struct{})
+	defer close(s.signed.wait)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, ok := s.p.moved(ctx, s.Handler, n); ok || ctx.Err() != nil {
+		t.Errorf("a source that does not answer is waited for: %v", ctx.Err())
+	}
+}
