@@ -98,6 +98,8 @@ func (u *update) version(ctx context.Context, n int64) (*root, error) {
 //
 // DCT: W5: until the source has no further version; each step must verify; only the last must be unexpired.
 func (u *update) walk(ctx context.Context) error {
+	// So that what was verified before is not changed through a shared array.
+	u.next.roots = slices.Clip(u.next.roots)
 	for steps := 0; steps < maxRotations || u.kept; steps++ {
 		last := u.next.root()
 		r, err := u.version(ctx, last.version+1)
@@ -114,8 +116,7 @@ func (u *update) walk(ctx context.Context) error {
 			return &trust.Refusal{Reason: trust.RootNotPinned, Text: fmt.Sprintf("root v%d of %s does not chain to %s", r.version, u.gun, u.pin)}
 		}
 		r.from, r.until = r.span()
-		// Clipped, so that what was verified before is not changed through a shared array.
-		u.next.roots = append(slices.Clip(u.next.roots), r)
+		u.next.roots = append(u.next.roots, r)
 	}
 	return &trust.Refusal{Reason: trust.MetadataInvalid, Text: fmt.Sprintf("more than %d roots to walk", maxRotations)}
 }
