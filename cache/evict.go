@@ -9,7 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 )
+
+// keptFor is how long after its last use content goes last that was marked with Keep.
+const keptFor = 30 * 24 * time.Hour
 
 // Removed says what was removed to make room.
 type Removed struct {
@@ -81,10 +85,12 @@ func (s *Store) rescue(ctx context.Context, need int64, try func() error) error 
 // shrink removes as many bytes as goal says of how many there are, the least recently used first. The walking mutex is held.
 func (s *Store) shrink(ctx context.Context, goal func(total int64) int64) (sum Removed, err error) {
 	// The first walk looks for as much as the ledger makes it. Where that was too little, there is another.
+	now := s.o.Now()
 	for range 2 {
 		c := candidates{goal: goal(s.total.bytes())}
 		if !s.survey(ctx, func(f content) {
 			f.used = s.recency.last(f.digest, f.used)
+			f.kept = f.kept && now.Sub(f.used) < keptFor
 			c.add(f)
 		}) {
 			return sum, context.Cause(ctx)

@@ -289,3 +289,21 @@ func TestUnfinishedContentIsBounded(t *testing.T) {
 		t.Errorf("stats are %+v", got)
 	}
 }
+
+// What was marked goes by its age like all else when it was not used for a month.
+func TestKeptLapses(t *testing.T) {
+	s := newShelf(t, Options{Dir: t.TempDir()})
+	s.stored(shelfContent(0))
+	if err := s.Keep(digest.FromBytes(shelfContent(0))); err != nil {
+		t.Fatal(err)
+	}
+	s.pass(time.Minute)
+	s.stored(shelfContent(1))
+	s.pass(keptFor - 2*time.Minute)
+	s.stored(shelfContent(2))
+	s.Prune(t.Context(), 2*shelved)
+	s.expect(0, 2)
+	s.pass(time.Minute + time.Second)
+	s.Prune(t.Context(), shelved)
+	s.expect(2)
+}

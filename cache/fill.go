@@ -44,9 +44,6 @@ type Request struct {
 	// has no such bound.
 	Who string
 
-	// Prefetch makes the fill go on although nobody reads it.
-	Prefetch bool
-
 	// Origin is where the content comes from.
 	Origin Origin
 }
@@ -117,7 +114,7 @@ func (s *Store) join(q Request) (*fill, error) {
 		s.fills[key] = f
 		s.work.Go(func() { s.run(f, pause) })
 	}
-	f.join(q.Prefetch)
+	f.join()
 	return f, nil
 }
 

@@ -22,19 +22,18 @@ type fill struct {
 	seen atomic.Int64         // how many bytes readers may see, at least; -1 when it has failed
 	ring atomic.Pointer[ring] // where the bytes are that the disk did not take
 
-	mu       sync.Mutex // comes after the Store's
-	callers  int        // calls of Fill that wait for the origin's answer
-	readers  map[*follower]struct{}
-	placed   bool // it has had its turn and goes on without callers
-	prefetch bool // it goes on without readers
-	now      progress
-	ended    bool
-	err      error         // why it failed
-	wake     chan struct{} // closed at the next change; nil while nobody waits for one
-	moved    chan struct{} // closed when a reader moves, comes or leaves; nil while nobody waits for that
-	file     *os.File      // what readers read; nil until the origin has answered, and if there is no disk
-	opened   bool          // somebody has read it
-	closed   bool          // nothing can be read any more
+	mu      sync.Mutex // comes after the Store's
+	callers int        // calls of Fill that wait for the origin's answer
+	readers map[*follower]struct{}
+	placed  bool // it has had its turn and goes on without callers
+	now     progress
+	ended   bool
+	err     error         // why it failed
+	wake    chan struct{} // closed at the next change; nil while nobody waits for one
+	moved   chan struct{} // closed when a reader moves, comes or leaves; nil while nobody waits for that
+	file    *os.File      // what readers read; nil until the origin has answered, and if there is no disk
+	opened  bool          // somebody has read it
+	closed  bool          // nothing can be read any more
 }
 
 // progress is how far a fill is.
@@ -68,17 +67,16 @@ func (p progress) visible() int64 {
 }
 
 // join adds a caller.
-func (f *fill) join(prefetch bool) {
+func (f *fill) join() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.callers++
-	f.prefetch = f.prefetch || prefetch
 	f.lonely.Stop()
 }
 
 // wanted tells whether the fill goes on. The mutex is held.
 func (f *fill) wanted() bool {
-	return f.callers > 0 || len(f.readers) > 0 || f.prefetch || f.ended
+	return f.callers > 0 || len(f.readers) > 0 || f.ended
 }
 
 // watch gives a fill that nobody wants a while longer. The mutex is held.

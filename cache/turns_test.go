@@ -87,39 +87,37 @@ func TestTurns(t *testing.T) {
 
 // PRODUCT: invariant 9: nobody makes the gateway download for nobody.
 func TestUnreadFillStops(t *testing.T) {
-	for _, prefetch := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			f := openFolder(t, Options{Stall: time.Hour})
-			content := random(3 * step)
-			o, w := pipe(int64(len(content)))
-			q := Request{Digest: digest.FromBytes(content), From: "here", Origin: o, Prefetch: prefetch}
-			b, err := f.Store.Fill(t.Context(), q)
-			if err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(unread - 1)
-			r := opened(t, t.Context(), b)
-			time.Sleep(2 * unread)
-			if f.Stats().Running != 1 {
-				t.Error("a fill stops that is read")
-			}
-			r.Close()
-			time.Sleep(unread - 1)
-			r = opened(t, t.Context(), b)
-			r.Close()
-			time.Sleep(unread + 1)
-			synctest.Wait()
-			if running := f.Stats().Running == 1; running != prefetch {
-				t.Errorf("prefetch %t: running is %t", prefetch, running)
-			}
-			w.Write(content)
-			w.Close()
-			f.work.Wait()
-			if _, err := f.Get(q.Digest); (err == nil) != prefetch || f.unfinished() != nil || f.Stats().Failures != 0 || f.events != nil {
-				t.Errorf("prefetch %t: %v, left %q, %+v", prefetch, err, f.unfinished(), f.events)
-			}
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		f := openFolder(t, Options{Stall: time.Hour})
+		content := random(3 * step)
+		o, w := pipe(int64(len(content)))
+		q := Request{Digest: digest.FromBytes(content), From: "here", Origin: o}
+		b, err := f.Store.Fill(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(unread - 1)
+		r := opened(t, t.Context(), b)
+		time.Sleep(2 * unread)
+		if f.Stats().Running != 1 {
+			t.Error("a fill stops that is read")
+		}
+		r.Close()
+		time.Sleep(unread - 1)
+		r = opened(t, t.Context(), b)
+		r.Close()
+		time.Sleep(unread + 1)
+		synctest.Wait()
+		if f.Stats().Running != 0 {
+			t.Error("a fill goes on that nobody reads")
+		}
+		w.Write(content)
+		w.Close()
+		f.work.Wait()
+		if _, err := f.Get(q.Digest); err == nil || f.unfinished() != nil || f.Stats().Failures != 0 || f.events != nil {
+			t.Errorf("%v, left %q, %+v", err, f.unfinished(), f.events)
+		}
+	})
 }
 
 // A fill that nobody ever opens stops, and who comes then begins anew, though its origin has not let go yet. One that
@@ -186,27 +184,4 @@ func TestAbandonedFillIsForgotten(t *testing.T) {
 		}
 	}
 	w.CloseWithError(errReset)
-}
-
-// Who wants to prefetch what somebody else began makes it go on, too.
-func TestPrefetchJoins(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := openFolder(t, Options{Stall: time.Hour})
-		o, w := pipe(1)
-		q := Request{Digest: digest.FromString("x"), From: "here", Origin: o}
-		if _, err := f.Store.Fill(t.Context(), q); err != nil {
-			t.Fatal(err)
-		}
-		q.Prefetch = true
-		if _, err := f.Store.Fill(t.Context(), q); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * unread)
-		io.WriteString(w, "x")
-		w.Close()
-		f.work.Wait()
-		if _, err := f.Get(q.Digest); err != nil {
-			t.Error(err)
-		}
-	})
 }

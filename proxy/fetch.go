@@ -59,8 +59,9 @@ func (b originBody) Read(p []byte) (int, error) {
 // asked.
 func (h *Handler) bring(ctx context.Context, d digest.Digest, o origin, use func(*cache.Blob) error) (mine bool, err error) {
 	registry, _ := names.Split(o.repository)
-	q := cache.Request{Digest: d, From: registry, Scope: o.kind.String() + " " + o.repository, Who: o.who, Prefetch: o.who == ""}
-	if q.Prefetch {
+	q := cache.Request{Digest: d, From: registry, Scope: o.kind.String() + " " + o.repository, Who: o.who}
+	ahead := o.who == ""
+	if ahead {
 		q.Scope = "ahead " + q.Scope // what fails there is not remembered against those who ask
 	}
 	for attempt := 1; ; attempt++ {
@@ -74,7 +75,7 @@ func (h *Handler) bring(ctx context.Context, d digest.Digest, o origin, use func
 			return originBody{body, o}, size, nil
 		}
 		b, err := h.o.Cache.Fill(ctx, q)
-		if attempt == 1 && !q.Prefetch {
+		if attempt == 1 && !ahead {
 			h.looked(o.kind, err == nil && !asked.Load() && b.Complete())
 		}
 		if err == nil {

@@ -39,9 +39,10 @@ type Prefetch struct {
 
 	mu      sync.Mutex
 	used    *simplelru.LRU[trust.Name, *use]
-	changed map[string]bool // sources
-	busy    map[string]bool // registries of which an image is fetched
-	looked  time.Time       // when all tags were looked at
+	changed map[string]bool      // sources
+	busy    map[string]bool      // registries of which an image is fetched
+	turns   map[string]time.Time // when the last image of a registry ended
+	looked  time.Time            // when all tags were looked at
 }
 
 // A use is what is known of a tag in use.
@@ -51,6 +52,7 @@ type use struct {
 	has     digest.Digest // what it meant when it came into use, or what was fetched since
 	failed  digest.Digest // what could not be fetched since then
 	again   time.Time     // when that is tried once more; zero: not by itself
+	rest    time.Time     // before when it is not tried
 	pending bool          // it is to be looked at
 }
 
@@ -59,7 +61,7 @@ func NewPrefetch() *Prefetch {
 	used, _ := simplelru.NewLRU[trust.Name, *use](maxInUse, nil) // fails for a size below one only
 	return &Prefetch{
 		now: time.Now, after: time.After, wake: make(chan struct{}, 1), used: used,
-		changed: make(map[string]bool), busy: make(map[string]bool), looked: time.Now(),
+		changed: make(map[string]bool), busy: make(map[string]bool), turns: make(map[string]time.Time), looked: time.Now(),
 	}
 }
 
@@ -119,7 +121,9 @@ func (p *Prefetch) Run(ctx context.Context, current func() *Handler) {
 	}
 }
 
-// plan returns the tags that are to be looked at, those used last first, and when there will be more.
+// plan returns the tags that are to be looked at, and when there will be more. Those of the registry come first whose last
+// turn is longest ago, and of one registry those used last.
+// PRODUCT: invariant 9, slow registries do not take all turns.
 func (p *Prefetch) plan() (pending []trust.Name, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -137,7 +141,10 @@ func (p *Prefetch) plan() (pending []trust.Name, wait time.Duration) {
 			continue
 		}
 		if all || due || p.changed[u.source] {
-			u.pending, u.again = true, time.Time{}
+			u.pending = true
+		}
+		if due {
+			u.again = time.Time{}
 		}
 		if u.pending {
 			pending = append(pending, n)
@@ -147,6 +154,11 @@ func (p *Prefetch) plan() (pending []trust.Name, wait time.Duration) {
 	}
 	clear(p.changed)
 	slices.Reverse(pending)
+	slices.SortStableFunc(pending, func(a, b trust.Name) int {
+		ra, _ := names.Split(a.Repository)
+		rb, _ := names.Split(b.Repository)
+		return p.turns[ra].Compare(p.turns[rb])
+	})
 	return pending, wait
 }
 
@@ -170,6 +182,7 @@ func (p *Prefetch) drop(n trust.Name) {
 	registry, _ := names.Split(n.Repository)
 	p.mu.Lock()
 	delete(p.busy, registry)
+	p.turns[registry] = p.now()
 	p.mu.Unlock()
 }
 
@@ -184,7 +197,8 @@ func (p *Prefetch) moved(ctx context.Context, h *Handler, n trust.Name) (trust.D
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	u, known := p.used.Peek(n)
-	return d, ok && d.Prefetch && known && u.has != target.Digest
+	// PRODUCT: invariant 9, what has failed is not asked for in a tight loop, however often trust data changes.
+	return d, ok && d.Prefetch && known && u.has != target.Digest && (u.failed != target.Digest || !p.now().Before(u.rest))
 }
 
 // image fetches what a tag means now, and notes how that ended.
@@ -213,9 +227,11 @@ func (p *Prefetch) note(n trust.Name, d digest.Digest, err error) (news bool) {
 	case err == nil:
 		u.has, u.failed = d, ""
 		return true
-	case u.failed == d:
+	}
+	u.rest = p.now().Add(retryAfter)
+	if u.failed == d {
 		return false
 	}
-	u.failed, u.again = d, p.now().Add(retryAfter)
+	u.failed, u.again = d, u.rest
 	return true
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/tagwarden/tagwarden/proxy/upstreamtest"
 	"github.com/tagwarden/tagwarden/trust"
+	"github.com/tagwarden/tagwarden/trust/names"
 )
 
 // A scout is a gate that fetches ahead.
@@ -208,7 +210,7 @@ func TestPrefetchNothing(t *testing.T) {
 	}
 }
 
-// What fails is said once, tried again once by itself, and at the next change.
+// What fails is said once, tried again once by itself, and at a change ten minutes later or more.
 func TestPrefetchFails(t *testing.T) {
 	s := newScout(t)
 	s.index("old")
@@ -234,11 +236,17 @@ func TestPrefetchFails(t *testing.T) {
 		t.Errorf("it waits for %v", wait)
 	}
 	equal(t, "tried again", s.asked(), "GET /v2/ahead/app/blobs/"+image.Platforms[0].Layer.String())
-	if got := s.change("notary"); len(got) != 1 {
+	// PRODUCT: invariant 9, whoever changes trust data again and again does not have it fetched as often.
+	if got := s.change("notary"); len(got) > 0 {
 		t.Errorf("at the next change %v", got)
+	}
+	s.later(retryAfter)
+	if got := s.change("notary"); len(got) != 1 {
+		t.Errorf("at a later change %v", got)
 	}
 	equal(t, "events", s.observed())
 	s.registry.Heal()
+	s.later(retryAfter)
 	if got := s.change("notary"); len(got) < 1 {
 		t.Error("it is not tried again when it would be right")
 	}
@@ -294,4 +302,42 @@ func TestPrefetchTurns(t *testing.T) {
 	s.stop()
 	equal(t, "events of the end", s.observed())
 	close(stall)
+}
+
+// PRODUCT: invariant 9, registries whose images never end do not take all turns, however much their tags are used.
+func TestPrefetchFair(t *testing.T) {
+	p := NewPrefetch()
+	now := start
+	p.now = func() time.Time { return now }
+	tags := func(registry string, n int) {
+		for i := range n {
+			name := trust.Name{Repository: registry + "/app", Tag: fmt.Sprint(i)}
+			p.served(trust.Decision{Name: name, Source: "site"}, digest.FromString("old"))
+		}
+	}
+	turns := map[string]int{}
+	for range 12 {
+		now = now.Add(time.Hour)
+		tags("good.example", 1)
+		tags("slow.example", 10)
+		tags("stuck.example", 10)
+		p.Changed("site")
+		pending, _ := p.plan()
+		var taken []trust.Name
+		for _, n := range pending {
+			if p.take(n) {
+				taken = append(taken, n)
+				registry, _ := names.Split(n.Repository)
+				turns[registry]++
+			}
+		}
+		for _, n := range taken {
+			p.note(n, digest.FromString("new"), context.DeadlineExceeded)
+			now = now.Add(time.Second)
+			p.drop(n)
+		}
+	}
+	if turns["good.example"] < 6 || len(turns) != 3 {
+		t.Errorf("%v", turns)
+	}
 }

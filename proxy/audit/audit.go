@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"slices"
 	"sync"
 	"time"
 )
@@ -17,9 +16,14 @@ const (
 	gather = 5 * time.Millisecond
 	// spareBytes is how large a buffer is kept for the next lines.
 	spareBytes = 256 << 10
+	// closeTime is how long the end of a log waits for a write.
+	closeTime = 10 * time.Second
 	// retryEvery is how often a write that failed is tried again under Refuse.
 	retryEvery = time.Second
 )
+
+// errStuck is why lines are lost that waited at the end.
+var errStuck = errors.New("audit log: a write does not end")
 
 // ErrFull is returned by Record when the line cannot be kept.
 var ErrFull = errors.New("audit log takes no more lines")
@@ -105,13 +109,20 @@ func (l *Log) Full() error {
 	return nil
 }
 
-// Close writes what waits, and ends the log. What is recorded later is lost, and counted as such.
+// Close writes what waits, and ends the log. What is recorded later is lost, and counted as such; so is what waits behind a
+// writer that does not come back within ten seconds.
 func (l *Log) Close() {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
 	close(l.stop)
-	<-l.stopped
+	late := time.NewTimer(closeTime)
+	defer late.Stop()
+	select {
+	case <-l.stopped:
+	case <-late.C:
+		l.o.Dropped(bytes.Count(l.take(nil), newline), errStuck)
+	}
 }
 
 func (l *Log) run() {
@@ -151,12 +162,13 @@ func (l *Log) fail(failing bool) {
 // write writes whole lines. Those that cannot be written are lost, or, under Refuse, tried again until the log is closed.
 func (l *Log) write(batch []byte) {
 	for {
+		n, err := 0, error(nil)
 		if l.cut {
-			batch = slices.Insert(batch, 0, '\n')
+			_, err = l.w.Write(newline)
 		}
-		n, err := l.w.Write(batch)
-		if n > 0 {
-			l.cut = batch[n-1] != '\n'
+		if err == nil {
+			n, err = l.w.Write(batch)
+			l.cut = n > 0 && batch[n-1] != '\n'
 		}
 		if err == nil {
 			l.fail(false)

@@ -216,3 +216,44 @@ func TestGather(t *testing.T) {
 		l.Close()
 	})
 }
+
+// TestStuckWriter: a writer that never comes back does not hold up the end of the process, and what waits is counted.
+func TestStuckWriter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sink{gate: make(chan struct{})}
+		dropped := 0
+		l := New(&s, Options{Dropped: func(n int, _ error) { dropped += n }})
+		for range 3 {
+			if err := l.Record([]byte(`"x"`)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(gather)
+			synctest.Wait()
+		}
+		l.Close()
+		if dropped != 2 {
+			t.Errorf("%d dropped", dropped)
+		}
+		close(s.gate)
+	})
+}
+
+// TestRetriesOfACutLine: however often it is tried, a cut line ends once.
+func TestRetriesOfACutLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s sink
+		s.fail(errors.New("no space left"))
+		l := New(&s, Options{Refuse: true})
+		if err := l.Record([]byte(`"first"`)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(gather + 3*retryEvery)
+		synctest.Wait()
+		s.fail(nil)
+		time.Sleep(retryEvery)
+		l.Close()
+		if got := s.String(); got != "\"fir\n\"first\"\n" {
+			t.Errorf("%q", got)
+		}
+	})
+}

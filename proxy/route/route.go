@@ -66,13 +66,16 @@ type Request struct {
 
 // An Error says why a request means nothing, and how to answer it.
 type Error struct {
-	Status int    // 400, 404 or 405
+	Status int    // 400, 404, 405 or 414
 	Code   string // of the distribution specification: NAME_INVALID
 	Text   string // one line that repeats nothing a client sent
 }
 
 // Error returns the text.
 func (e *Error) Error() string { return e.Text }
+
+// maxBeside is the most bytes of a URL beside its path. What clients ask for has less than half of that.
+const maxBeside = 1024
 
 // Parse says what a request means. Errors are *Error.
 func Parse(method string, u *url.URL) (Request, error) {
@@ -87,6 +90,10 @@ func Parse(method string, u *url.URL) (Request, error) {
 	r, err := parsePath(strings.TrimPrefix(path, "/"))
 	if err != nil {
 		return Request{}, err
+	}
+	// PRODUCT: invariant 9. What is remembered of a request may hold on to the whole of its first line.
+	if len(u.Scheme)+len(u.Host)+len(u.RawQuery) > maxBeside || u.User != nil {
+		return Request{}, &Error{http.StatusRequestURITooLong, "UNSUPPORTED", "the URL has more than 1024 bytes beside its path, or a user"}
 	}
 	if err := r.parseQuery(u.RawQuery); err != nil {
 		return Request{}, err

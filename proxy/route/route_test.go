@@ -107,6 +107,8 @@ func TestParseRefuses(t *testing.T) {
 		{"/v2/x:123456/y/manifests/v1", 400, "NAME_INVALID"}, {"/v2/x:1:2/y/manifests/v1", 400, "NAME_INVALID"}, {"/v2/u@x/y/manifests/v1", 400, "NAME_INVALID"},
 		{"/v2/" + strings.Repeat("x", 256) + "/manifests/v1", 400, "NAME_INVALID"}, {"/v2/" + strings.Repeat("x/", 20000) + "manifests/v1", 400, "NAME_INVALID"},
 		{"/v2/X/manifests/sha256:bad", 400, "NAME_INVALID"},
+		{"/v2/x/manifests/v1?x=" + strings.Repeat("a", 1023), 414, "UNSUPPORTED"}, {"http://" + strings.Repeat("a", 1021) + "/v2/x/manifests/v1", 414, "UNSUPPORTED"},
+		{strings.Repeat("a", 1024) + "://x/v2/x/manifests/v1", 414, "UNSUPPORTED"}, {"http://user@x/v2/x/manifests/v1", 414, "UNSUPPORTED"},
 
 		{"/v2/x/manifests/-v1", 400, "MANIFEST_INVALID"}, {"/v2/x/manifests/.v1", 400, "MANIFEST_INVALID"}, {"/v2/x/manifests/..", 400, "MANIFEST_INVALID"},
 		{"/v2/x/manifests/v1@" + hex64, 400, "MANIFEST_INVALID"}, {"/v2/x/manifests/v1+1", 400, "MANIFEST_INVALID"}, {"/v2/x/manifests/v1~", 400, "MANIFEST_INVALID"},
