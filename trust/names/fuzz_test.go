@@ -73,3 +73,22 @@ func FuzzFind(f *testing.F) {
 		}
 	})
 }
+
+// FuzzHost: what is a host is ASCII, has one full form, and that is its own.
+func FuzzHost(f *testing.F) {
+	for _, s := range []string{"registry.example", "R.io:443", "r.io:443:443", "a:4:443", "\u212a.io", "[::1]:443", "index.docker.io", "localhost"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		full, err := Host(s)
+		if err != nil {
+			return
+		}
+		if again, err := Host(full); err != nil || again != full {
+			t.Errorf("%q is %q, which is %q, %v", s, full, again, err)
+		}
+		if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) || !strings.HasPrefix(strings.ToLower(s), full) && full != DockerHub {
+			t.Errorf("%q is %q", s, full)
+		}
+	})
+}

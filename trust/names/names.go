@@ -39,10 +39,11 @@ func LooksLikeHost(component string) bool {
 // Host returns the full form of a registry host: lower case, without the https port, aliases folded. The error says
 // what is wrong with s.
 func Host(s string) (string, error) {
-	h := strings.TrimSuffix(strings.ToLower(s), ":443")
-	if !hostPattern.MatchString(h) {
+	// As it came: what two ports or a letter beyond ASCII become is a host that nobody wrote.
+	if !hostPattern.MatchString(s) {
 		return "", fmt.Errorf("%.80q is not a registry host", s)
 	}
+	h := strings.TrimSuffix(strings.ToLower(s), ":443")
 	if !LooksLikeHost(h) {
 		return "", fmt.Errorf("registry host %.80q needs a dot or a port", s)
 	}
