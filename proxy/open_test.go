@@ -155,7 +155,11 @@ func TestOneQuestionPerTag(t *testing.T) {
 			}
 		})
 	}
-	g.until("32 in flight", func() bool { g.mu.Lock(); defer g.mu.Unlock(); return g.inFlight == 32 })
+	g.until("32 in flight", func() bool {
+		g.Handler.mu.Lock()
+		defer g.Handler.mu.Unlock()
+		return g.inFlight == 32
+	})
 	close(stall)
 	all.Wait()
 	if n := g.registry.Count("HEAD", "/v2/exempt/app/manifests/v1"); n > 2 {

@@ -135,8 +135,8 @@ func (w *world) largeRequests(t *testing.T) {
 	for target, want := range map[string]string{
 		manifest(long[:20<<10]):                               "400 MANIFEST_INVALID",
 		"/v2/r.example/" + long[:20<<10] + "/manifests/v1":    "400 NAME_INVALID",
-		manifest("v1") + "?ns=" + long[:20<<10]:               "400 NAME_INVALID",
-		"/v2/r.example/app/tags/list?last=" + long[:20<<10]:   "400 MANIFEST_INVALID",
+		manifest("v1") + "?ns=" + long[:20<<10]:               "414 UNSUPPORTED",
+		"/v2/r.example/app/tags/list?last=" + long[:20<<10]:   "414 UNSUPPORTED",
 		"/v2/" + strings.Repeat("a/", 10<<10) + "manifests/v": "400 NAME_INVALID",
 	} {
 		w.expect(t, want, target)
