@@ -1,6 +1,7 @@
 package tuf
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"github.com/tagwarden/tagwarden/trust"
 	"github.com/tagwarden/tagwarden/trust/trusttest"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+	"golang.org/x/sync/semaphore"
 )
 
 // TestAuthority: what the library says of signatures is told as what it means, and whatever else it says is no signature.
@@ -41,5 +43,45 @@ func TestAuthority(t *testing.T) {
 	}
 	if _, err := by.verify("releases", 1, "no file", signatures); trust.ReasonOf(err) != trust.MetadataInvalid {
 		t.Errorf("what the library does not know: %v", err)
+	}
+}
+
+// TestExpiredTargetsAreNotTaken: a file that is the same as before is looked at again when its time is over.
+//
+// PRODUCT: section 8, new data that is authentic but expired is not taken.
+func TestExpiredTargetsAreNotTaken(t *testing.T) {
+	repo := newRepo()
+	repo.Targets.Expires = repo.Now.AddDate(0, 0, 1)
+	repo.Publish()
+	v := rig(t, repo).open()
+	refreshed(t, v)
+	repo.Now = repo.Now.AddDate(0, 0, 2)
+	repo.Next()
+	if _, err := v.Refresh(t.Context()); trust.ReasonOf(err) != trust.MetadataExpired || !strings.Contains(err.Error(), "targets v1 expired") {
+		t.Error(err)
+	}
+}
+
+// TestRefreshEnds: an update whose time is over ends as one whose source could not be asked, and takes nothing.
+//
+// PRODUCT: invariant 9.
+func TestRefreshEnds(t *testing.T) {
+	repo := newRepo()
+	repo.Publish()
+	w := rig(t, repo)
+	ctx, cancel := context.WithCancel(t.Context())
+	w.source = sourceFunc(func(_ context.Context, file string, limit int64) ([]byte, error) {
+		if file == "1.releases.json" {
+			defer cancel()
+		}
+		return repo.Fetch(t.Context(), file, limit)
+	})
+	u := update{pin: w.pin, src: w.source, now: now}
+	if _, err := u.run(ctx); err == nil || trust.ReasonOf(err) != trust.SourceUnreachable {
+		t.Error(err)
+	}
+	u = update{heavy: semaphore.NewWeighted(light)}
+	if err := u.read(ctx, &node{name: "x"}, make([]byte, light+1)); err == nil || trust.ReasonOf(err) != trust.SourceUnreachable {
+		t.Errorf("without room for a large file: %v", err)
 	}
 }
