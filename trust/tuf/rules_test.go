@@ -85,3 +85,18 @@ func TestRefreshEnds(t *testing.T) {
 		t.Errorf("without room for a large file: %v", err)
 	}
 }
+
+// TestDiamond: a role to which several delegate is fetched once, whoever met it first.
+func TestDiamond(t *testing.T) {
+	repo := newRepo()
+	shared := repo.Delegate(repo.Delegations[0], "shared", "r.example/app:*")
+	repo.Delegations[1].Grant(shared).Paths = []string{"r.example/app:*"}
+	shared.Grant(repo.Delegations[1])
+	repo.Publish()
+	refreshed(t, rig(t, repo).open())
+	asked := repo.Asked()
+	slices.Sort(asked)
+	if got := slices.Compact(slices.Clone(asked)); !slices.Equal(got, asked) || !slices.Contains(got, "1.shared.json") {
+		t.Errorf("asked %v", asked)
+	}
+}
