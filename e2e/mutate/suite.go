@@ -11,6 +11,9 @@ import (
 	"time"
 )
 
+// patience is how long a package may take to build, and its tests without any mutant: the machine may be busy.
+const patience = 15 * time.Minute
+
 // soon is how long a test takes at most that is asked before others.
 const soon = 200 * time.Millisecond
 
@@ -79,11 +82,11 @@ func (t *trial) suite(ctx context.Context, p string) (suite, error) {
 		return s, nil
 	}
 	s := suite{binary: filepath.Join(t.dir, strings.ReplaceAll(p, "/", "_")+".test")}
-	if out, err := t.command(ctx, ".", "go", "test", "-c", "-vet=off", "-overlay", t.overlay, "-o", s.binary, "./"+p); err != nil {
+	if out, err := t.command(ctx, patience, ".", "go", "test", "-c", "-vet=off", "-overlay", t.overlay, "-o", s.binary, "./"+p); err != nil {
 		return s, fmt.Errorf("%s does not build with mutants in it: %w\n%s", p, err, out)
 	}
 	begin := time.Now()
-	out, err := t.command(ctx, p, "env", mutantVariable+"=none", s.binary, "-test.v", "-test.timeout="+t.timeout.String())
+	out, err := t.command(ctx, patience, p, "env", mutantVariable+"=none", s.binary, "-test.v", "-test.timeout="+patience.String())
 	if err != nil {
 		return s, fmt.Errorf("%s fails without any mutant: %w\n%s", p, err, chatter.ReplaceAllString(out, ""))
 	}

@@ -98,10 +98,10 @@ func (t *trial) ask(ctx context.Context, i int, m mutant, single string, q quest
 	}
 	var out string
 	if m.switched {
-		out, err = t.command(ctx, q.of, s.arguments(q, strconv.Itoa(i), t.timeout)...)
+		out, err = t.command(ctx, t.timeout+time.Minute, q.of, s.arguments(q, strconv.Itoa(i), t.timeout)...)
 	} else {
 		args := append([]string{"go", "test", "-count=1", "-vet=off", "-overlay", single}, s.flags(q, t.timeout, "-")...)
-		out, err = t.command(ctx, ".", append(args, "./"+q.of)...)
+		out, err = t.command(ctx, t.timeout+time.Minute, ".", append(args, "./"+q.of)...)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -115,9 +115,9 @@ func (t *trial) ask(ctx context.Context, i int, m mutant, single string, q quest
 	return killed, by.String(), t.known.add(m, by)
 }
 
-// command runs a program in a folder and returns what it prints.
-func (t *trial) command(ctx context.Context, dir string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.timeout+time.Minute)
+// command runs a program in a folder, for so long at most, and returns what it prints.
+func (t *trial) command(ctx context.Context, most time.Duration, dir string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = filepath.FromSlash(dir)
