@@ -259,8 +259,8 @@ func (s *Store) Get(d digest.Digest) (*Blob, error) {
 }
 
 // Keep marks the content of digest d as what is evicted last, now or when the fill of it that runs has ended. The mark
-// survives a restart, and counts for 30 days after the last use. Content that is neither there nor on its way is fs.ErrNotExist; the other errors are those of Get.
-// Calls for content that is marked already cost next to nothing.
+// survives a restart, and counts for 30 days after the last use. Content that is neither there nor on its way is
+// fs.ErrNotExist; the other errors are those of Get. Calls for content that is marked already cost next to nothing.
 func (s *Store) Keep(d digest.Digest) error {
 	if s.recency.isKept(d) {
 		return nil

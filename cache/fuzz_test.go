@@ -38,8 +38,11 @@ func FuzzWalk(f *testing.F) {
 		if err := os.WriteFile(path, []byte("content"), mode); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Symlink(path, filepath.Join(filepath.Dir(path), digest.FromString("link").Encoded())); err != nil {
-			t.Skip("the name is taken")
+		// What is no file is none of the content, whatever its name; where the file itself has that name there is no other.
+		if link := digest.FromString("link").Encoded(); name != link {
+			if err := os.Symlink(path, filepath.Join(filepath.Dir(path), link)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		var found []content
 		if err := walk(t.Context(), dir, func(c content) { found = append(found, c) }); err != nil {

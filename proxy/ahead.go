@@ -26,7 +26,7 @@ const (
 type errand struct {
 	h          *Handler
 	repository string
-	room       int64 // how many more bytes the cache has for it
+	room       int64 // how many more bytes it may have
 	children   int
 	seen       map[digest.Digest]bool
 	blobs      []link
@@ -42,8 +42,8 @@ func (h *Handler) fetchAhead(ctx context.Context, d trust.Decision) error {
 	if _, ok := d.Admit(); !ok {
 		return fmt.Errorf("%s: %w", d.Reason, d.Err)
 	}
-	e := errand{h: h, repository: d.Name.Repository, room: h.o.CacheSize, seen: make(map[digest.Digest]bool)}
-	if e.room == 0 {
+	e := errand{h: h, repository: d.Name.Repository, room: h.o.CacheSize / 4, seen: make(map[digest.Digest]bool)}
+	if h.o.CacheSize == 0 {
 		e.room = math.MaxInt64
 	}
 	if err := e.spend(target.Digest, m.size); err != nil {
@@ -64,10 +64,10 @@ func (h *Handler) fetchAhead(ctx context.Context, d trust.Decision) error {
 }
 
 // spend takes from the room what is about to be fetched, before any of it is.
-// PRODUCT: invariant 9, every count has a limit; what does not fit would push out what is in use.
+// PRODUCT: invariant 9, every count has a limit; what is so large would push out what is in use.
 func (e *errand) spend(d digest.Digest, size int64) error {
 	if size > e.room {
-		return fmt.Errorf("the image is larger than the cache: %s has %d bytes, and %d are left for it", d, size, e.room)
+		return fmt.Errorf("the image is larger than a quarter of the cache: %s has %d bytes, and %d are left for it", d, size, e.room)
 	}
 	e.seen[d] = true
 	e.room -= size

@@ -82,10 +82,10 @@ func TestPrefetchBounds(t *testing.T) {
 		"too many children": {func(s *scout) string { return index(s, images(s, maxChildren+1)...) }, "more than 64 manifests"},
 		"an index in one":   {func(s *scout) string { return index(s, index(s, images(s, 1)...)) }, ""},
 		"deeper":            {func(s *scout) string { return index(s, index(s, index(s, images(s, 1)...))) }, "within more than 2 indexes"},
-		"too large":         {func(s *scout) string { return image(s, descriptor(digest.FromString("x"), 1<<20)) }, "larger than the cache"},
+		"too large":         {func(s *scout) string { return image(s, descriptor(digest.FromString("x"), 1<<20)) }, "larger than a quarter of the cache"},
 		"too large in all": {func(s *scout) string {
 			return image(s, descriptor(digest.FromString("x"), 1<<19), descriptor(digest.FromString("y"), 1<<19))
-		}, "larger than the cache"},
+		}, "larger than a quarter of the cache"},
 		"another size": {func(s *scout) string { return image(s, descriptor(s.registry.PushBlob("ahead/app", []byte("abc")), 2)) }, "more than the 2 bytes"},
 		"no digest":    {func(s *scout) string { return image(s, `{"digest":"sha256:../..","size":1}`) }, "which nothing has"},
 		"foreign": {func(s *scout) string {
@@ -93,7 +93,7 @@ func TestPrefetchBounds(t *testing.T) {
 		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newScout(t, func(o *Options) { o.CacheSize = 1 << 20 })
+			s := newScout(t, func(o *Options) { o.CacheSize = 4 << 20 })
 			s.index("old")
 			s.get("GET", aheadTag)
 			body := c.body(s)

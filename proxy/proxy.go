@@ -104,7 +104,8 @@ type Options struct {
 	Prefetch *Prefetch
 	// Platforms are those for which it fetches the images of an index, "linux/amd64" or "linux/arm64/v8"; none: all.
 	Platforms []string
-	// CacheSize is how many bytes the cache may hold, 0 for no bound; an image that is larger is not fetched ahead.
+	// CacheSize is how many bytes the cache may hold, 0 for no bound; an image that is larger than a quarter of that is
+	// not fetched ahead.
 	CacheSize int64
 	// Log gets why something that may be served could not be. Nil: nothing is logged.
 	Log *zap.Logger

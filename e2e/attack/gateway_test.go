@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,9 +12,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tagwarden/tagwarden/e2e/rig"
 )
 
 // patience bounds every wait. It is far beyond what anything here needs on a busy machine.
@@ -26,12 +26,11 @@ type gateway struct {
 	dir         string
 	addr, admin string // where the two ports listen
 	client      *http.Client
-	cmd         *exec.Cmd
-	ended       chan struct{} // closed when the process has ended and all it wrote was read
+	process     *rig.Process
+	starts      int
 
-	mu    sync.Mutex
-	lines []string // of stderr, since the first start
-	seen  []string // decision ids that clients saw since the latest start
+	mu   sync.Mutex
+	seen []string // decision ids that clients saw since the latest start
 }
 
 // common is the part of the configuration that all gateways share.
@@ -64,81 +63,45 @@ func (g *gateway) file(name string) string { return filepath.Join(g.dir, name) }
 // start runs the process, and returns when it listens.
 func (g *gateway) start(t *testing.T) {
 	t.Helper()
-	g.cmd, g.ended, g.seen = exec.Command(binary, "serve", "--config", "tagwarden.yaml"), make(chan struct{}), nil
-	g.cmd.Dir, g.cmd.Env = g.dir, []string{"HOME=" + g.dir}
-	noOrphan(g.cmd)
-	stderr, err := g.cmd.StderrPipe()
-	if err != nil {
+	cmd := exec.Command(binary, "serve", "--config", "tagwarden.yaml")
+	cmd.Dir, cmd.Env = g.dir, []string{"HOME=" + g.dir}
+	g.starts, g.seen = g.starts+1, nil
+	var err error
+	if g.process, err = rig.Start(cmd, logFile(g.starts)); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	listening := make(chan [2]string, 1)
-	go g.read(stderr, listening)
-	select {
-	case at := <-listening:
-		g.addr, g.admin = at[0], at[1]
-	case <-g.ended:
-		t.Fatalf("tagwarden ended instead of starting:\n%s", strings.Join(g.log(), "\n"))
-	case <-time.After(patience):
-		g.kill()
-		t.Fatal("tagwarden does not listen")
+	if g.addr, g.admin, err = g.process.Listening(t.Context()); err != nil {
+		g.process.Kill()
+		t.Fatalf("%v\n%s", err, strings.Join(g.log(t), "\n"))
 	}
 }
 
-// read collects the lines of stderr, and tells where the process listens as soon as that says so.
-func (g *gateway) read(stderr io.Reader, listening chan<- [2]string) {
-	defer close(g.ended)
-	lines := bufio.NewReader(stderr)
-	for {
-		line, err := lines.ReadString('\n')
-		if line != "" {
-			g.mu.Lock()
-			g.lines = append(g.lines, strings.TrimSuffix(line, "\n"))
-			g.mu.Unlock()
-		}
-		var at struct{ Message, Registry, Admin string }
-		if json.Unmarshal([]byte(line), &at) == nil && at.Message == "listening" {
-			listening <- [2]string{at.Registry, at.Admin}
-		}
+// logFile is the log of one of the starts.
+func logFile(start int) string { return fmt.Sprintf("log-%d", start) }
+
+// log returns the lines that the gateway has written since the first start.
+func (g *gateway) log(t *testing.T) (lines []string) {
+	t.Helper()
+	for i := range g.starts {
+		raw, err := os.ReadFile(g.file(logFile(i + 1)))
 		if err != nil {
-			_ = g.cmd.Wait() // stop looks at the state
-			return
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(raw)) {
+			lines = append(lines, strings.TrimSuffix(line, "\n"))
 		}
 	}
-}
-
-// log returns the lines of stderr.
-func (g *gateway) log() []string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return append([]string(nil), g.lines...)
-}
-
-// kill ends the process as a power cut does.
-func (g *gateway) kill() {
-	_ = g.cmd.Process.Kill() // it may have ended already
-	<-g.ended
+	return lines
 }
 
 // stop ends the process as an operator does, and checks what must hold at the end of every test.
 func (g *gateway) stop(t *testing.T) {
 	t.Helper()
 	g.client.CloseIdleConnections()
-	if err := g.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Errorf("tagwarden has ended before it was told to: %v", err)
+	if err := g.process.Stop(patience); err != nil {
+		t.Error(err)
 	}
-	select {
-	case <-g.ended:
-	case <-time.After(patience):
-		t.Error("tagwarden does not end")
-		g.kill()
-	}
-	if code := g.cmd.ProcessState.ExitCode(); code != 0 {
-		t.Errorf("exit status %d", code)
-	}
-	for _, line := range g.log() {
+	for _, line := range g.log(t) {
 		if message, _ := object(t, "log", []byte(line))["message"].(string); message == "" {
 			t.Errorf("log line without message: %s", line)
 		}
@@ -156,7 +119,7 @@ func (g *gateway) stop(t *testing.T) {
 		}
 	}
 	if t.Failed() {
-		t.Logf("log of tagwarden:\n%s", strings.Join(g.log(), "\n"))
+		t.Logf("log of tagwarden:\n%s", strings.Join(g.log(t), "\n"))
 	}
 }
 
@@ -233,11 +196,8 @@ func (g *gateway) metrics(t *testing.T) map[string]float64 {
 
 // peak returns the most memory that the process has had, in bytes; 0 where the system does not tell.
 func (g *gateway) peak() int64 {
-	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.cmd.Process.Pid))
-	_, after, _ := strings.Cut(string(status), "VmHWM:")
-	var kib int64
-	_, _ = fmt.Sscanf(after, "%d kB", &kib)
-	return kib << 10
+	bytes, _ := rig.Memory(g.process.PID(), rig.Peak) // 0 with an error
+	return bytes
 }
 
 // eventually looks at what the process does in its own time, until it has done it.

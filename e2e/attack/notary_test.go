@@ -127,7 +127,7 @@ func TestNotaryState(t *testing.T) {
 		const tofu = "/v2/r.example/cold/x/manifests/v1"
 		w.expect(t, "200", tofu)
 		w.expect(t, "200", manifest("v1"))
-		w.kill()
+		w.process.Kill()
 		slots, err := filepath.Glob(w.file("state/corp/*/[01]"))
 		if err != nil || len(slots) < 2 {
 			t.Fatalf("slots %v, %v", slots, err)
@@ -148,7 +148,7 @@ func TestNotaryState(t *testing.T) {
 	t.Run("dct/W6 pin changed", func(t *testing.T) {
 		w := newWorld(t, settings{})
 		w.expect(t, "200", manifest("v1"))
-		w.kill()
+		w.process.Kill()
 		config, err := os.ReadFile(w.file("tagwarden.yaml"))
 		if err != nil {
 			t.Fatal(err)

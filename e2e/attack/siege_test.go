@@ -93,7 +93,7 @@ func besiege[F forger](t *testing.T, format string, fresh func(t *testing.T, gun
 		}
 		s.endure(t)
 		// PRODUCT: invariant 6, power loss.
-		s.kill()
+		s.process.Kill()
 		s.start(t)
 		s.before = nil
 		for i, r := range s.rows {

@@ -123,7 +123,7 @@ func injected(t *testing.T) {
 		w.expect(t, "403 metadata_invalid", fmt.Sprintf("/v2/r.example/cold/forged%d/manifests/v1", i))
 	}
 	w.site.fail(nil)
-	for _, line := range w.log() {
+	for _, line := range w.log(t) {
 		if strings.ContainsAny(line, "\x1b\x07\u202e\u2028") || strings.Contains(line, `"decision":"forged"`) {
 			t.Errorf("log line %q", line)
 		}

@@ -205,7 +205,7 @@ func TestTUFState(t *testing.T) {
 	})
 	t.Run("tuf/one copy damaged", func(t *testing.T) {
 		// PRODUCT: invariant 6, either copy may be lost: the floors stand.
-		g.kill()
+		g.process.Kill()
 		for n, slot := range slots() {
 			if n == 0 {
 				spill(t, slot)
@@ -221,7 +221,7 @@ func TestTUFState(t *testing.T) {
 		want("200 good")
 	})
 	t.Run("tuf/lost state", func(t *testing.T) {
-		g.kill()
+		g.process.Kill()
 		for _, slot := range slots() {
 			spill(t, slot)
 		}
@@ -233,7 +233,7 @@ func TestTUFState(t *testing.T) {
 		}
 	})
 	t.Run("tuf/pin changed", func(t *testing.T) {
-		g.kill()
+		g.process.Kill()
 		other := trusttest.NewTUF(time.Now())
 		other.Publish()
 		if err := os.WriteFile(filepath.Join(r.dir, "root.json"), other.Files()["1.root.json"], 0o600); err != nil {

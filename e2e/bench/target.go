@@ -153,8 +153,10 @@ func (t target) launch(ctx context.Context, s site, secure *tls.Config) (*instan
 	if err != nil {
 		return nil, err
 	}
+	cmd := exec.Command(t.program, args...)
+	cmd.Dir = s.dir
 	i := &instance{name: t.name, addr: s.addr, dir: s.dir, secure: secure}
-	if i.process, err = rig.Start(s.dir, "log", t.program, args...); err != nil {
+	if i.process, err = rig.Start(cmd, "log"); err != nil {
 		return nil, err
 	}
 	if err := i.process.Ready(ctx, func(ctx context.Context) error { return once(ctx, i, request{path: "/v2/", status: 200, length: -1}) }); err != nil {

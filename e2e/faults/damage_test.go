@@ -172,7 +172,7 @@ func damageAll(t *testing.T, s *site, g *gateway, all []*victim) {
 	for _, v := range all {
 		if v.told() {
 			told++
-			if !g.logged(`"state damaged"`, v.image()+`"`) {
+			if !g.logged(t, `"state damaged"`, v.image()+`"`) {
 				t.Errorf("%s: %v %s: nobody is told", v.image(), v.files, v.how)
 			}
 		}

@@ -93,7 +93,7 @@ func suffers(t *testing.T, s *site, g *gateway, r *repo, why string) {
 		}
 		return g.refreshes(t, "state_unavailable") > 1
 	})
-	if !g.logged(`"refresh failed"`, "state_unavailable", why) {
+	if !g.logged(t, `"refresh failed"`, "state_unavailable", why) {
 		t.Errorf("the log does not say %q", why)
 	}
 	if ready := g.operator(t, "/readyz"); ready.status != 503 || !strings.Contains(string(ready.body), why) {
@@ -147,9 +147,9 @@ func TestReadOnlyDisk(t *testing.T) {
 			g.stop(t)
 			again = readOnly(t, g.file("state"))
 			g.launch(t)
-			<-g.ended
-			if log := g.log(); g.cmd.ProcessState.ExitCode() != 1 || len(log) != 1 || !strings.HasPrefix(log[0], "tagwarden: state: open ") {
-				t.Errorf("exit status %d, %q", g.cmd.ProcessState.ExitCode(), log)
+			<-g.process.Done()
+			if log := g.log(t); g.process.ExitCode() != 1 || len(log) != 1 || !strings.HasPrefix(log[0], "tagwarden: state: open ") {
+				t.Errorf("exit status %d, %q", g.process.ExitCode(), log)
 			}
 			again()
 			g.start(t)

@@ -24,47 +24,45 @@ func TestTwoGateways(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := fmt.Sprintf("process %d on %s", g.cmd.Process.Pid, host)
+	first := fmt.Sprintf("process %d on %s", g.process.PID(), host)
 
 	// The log of a rollout: not a hang.
 	second := s.gatewayWith(t, "", fmt.Sprintf("state: %q", g.file("state")))
 	second.launch(t)
-	eventually(t, "the second says for whom it waits", func() bool { return second.logged("waiting", first, `"until"`) })
+	eventually(t, "the second says for whom it waits", func() bool { return second.logged(t, "waiting", first, `"until"`) })
 	if waited := time.Since(second.began); waited > 20*time.Second {
 		t.Errorf("it was silent for %v", waited)
 	}
 	beside(t, g, r, first)
 
 	// An orchestrator that changes its mind does not have to kill it.
-	if err := second.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	second.process.Signal(syscall.SIGTERM)
 	select {
-	case <-second.ended:
+	case <-second.process.Done():
 	case <-time.After(20 * time.Second):
 		t.Error("the second does not end while it waits")
 	}
-	if code := second.cmd.ProcessState.ExitCode(); code != 1 {
+	if code := second.process.ExitCode(); code != 1 {
 		t.Errorf("exit status %d", code)
 	}
 
 	// Nobody serves from one state folder beside another: after half a minute the second gives up.
 	second.launch(t)
 	select {
-	case <-second.ended:
+	case <-second.process.Done():
 	case <-time.After(patience):
 		t.Error("the second waits for ever")
 		second.kill()
 	}
-	last := second.log()[len(second.log())-1]
-	if want := "in use by " + first + ", stop the running gateway first: waited 30s for it to end"; second.cmd.ProcessState.ExitCode() != 1 || !strings.HasSuffix(last, want) {
-		t.Errorf("exit status %d, %q, want %q", second.cmd.ProcessState.ExitCode(), last, want)
+	last := second.log(t)[len(second.log(t))-1]
+	if want := "in use by " + first + ", stop the running gateway first: waited 30s for it to end"; second.process.ExitCode() != 1 || !strings.HasSuffix(last, want) {
+		t.Errorf("exit status %d, %q, want %q", second.process.ExitCode(), last, want)
 	}
 	s.serves(t, g, r)
 
 	// A restart in which the two overlap: killed or not, the lock is free when the first has gone.
 	second.launch(t)
-	eventually(t, "the second waits again", func() bool { return second.logged("waiting", first) })
+	eventually(t, "the second waits again", func() bool { return second.logged(t, "waiting", first) })
 	g.kill()
 	second.listening(t)
 	if v := s.serves(t, second, r); v != 0 {
@@ -102,7 +100,7 @@ func TestTwoPublishers(t *testing.T) {
 	second := prepare(t, g.publishing(g.file("trust")))
 	put(t, second.file("online"), online)
 	second.launch(t)
-	eventually(t, "the second says that it waits", func() bool { return second.logged("another publisher", "waiting", `"until"`) })
+	eventually(t, "the second says that it waits", func() bool { return second.logged(t, "another publisher", "waiting", `"until"`) })
 	g.stop(t)
 	second.listening(t)
 }

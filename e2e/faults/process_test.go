@@ -1,21 +1,18 @@
 package faults
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tagwarden/tagwarden/e2e/rig"
 )
 
 // patience bounds every wait. It is far beyond what anything here needs on a busy machine.
@@ -26,13 +23,8 @@ type gateway struct {
 	dir         string
 	addr, admin string // where the two ports listen
 	client      *http.Client
-	cmd         *exec.Cmd
+	process     *rig.Process // nil: it was never started
 	began       time.Time
-	listens     chan [2]string
-	ended       chan struct{} // closed when the process has ended and all it wrote was read
-
-	mu    sync.Mutex
-	lines []string // of stderr, since the latest start
 }
 
 // common is the part of the configuration that all gateways share.
@@ -56,7 +48,7 @@ func prepare(t *testing.T, config string) *gateway {
 			g.stop(t)
 		}
 		if t.Failed() {
-			t.Logf("log of the latest tagwarden:\n%s", strings.Join(g.log(), "\n"))
+			t.Logf("log of the latest tagwarden:\n%s", strings.Join(g.log(t), "\n"))
 		}
 	})
 	return g
@@ -78,7 +70,7 @@ func (g *gateway) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(binary, args...)
 	cmd.Dir = g.dir
 	cmd.Env = []string{"HOME=" + g.dir, "TAGWARDEN_ROOT_PASSPHRASE=of the root", "TAGWARDEN_REPOSITORY_PASSPHRASE=of the rest"}
-	noOrphan(cmd)
+	rig.Bind(cmd)
 	return cmd
 }
 
@@ -100,31 +92,20 @@ func (g *gateway) run(t *testing.T, args ...string) (out string, status int) {
 // launch starts the process, and does not wait for it to listen.
 func (g *gateway) launch(t *testing.T) {
 	t.Helper()
-	g.cmd, g.ended, g.listens, g.began = g.command("serve"), make(chan struct{}), make(chan [2]string, 1), time.Now()
-	g.mu.Lock()
-	g.lines = nil
-	g.mu.Unlock()
-	stderr, err := g.cmd.StderrPipe()
-	if err != nil {
+	g.began = time.Now()
+	var err error
+	if g.process, err = rig.Start(g.command("serve"), "log"); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go g.read(g.cmd, stderr, g.listens, g.ended)
 }
 
 // listening returns when the process listens.
 func (g *gateway) listening(t *testing.T) {
 	t.Helper()
-	select {
-	case at := <-g.listens:
-		g.addr, g.admin = at[0], at[1]
-	case <-g.ended:
-		t.Fatalf("tagwarden ended instead of starting:\n%s", strings.Join(g.log(), "\n"))
-	case <-time.After(patience):
+	var err error
+	if g.addr, g.admin, err = g.process.Listening(t.Context()); err != nil {
 		g.kill()
-		t.Fatal("tagwarden does not listen")
+		t.Fatalf("%v\n%s", err, strings.Join(g.log(t), "\n"))
 	}
 }
 
@@ -135,37 +116,25 @@ func (g *gateway) start(t *testing.T) {
 	g.listening(t)
 }
 
-// read collects the lines of stderr, and tells where the process listens as soon as that says so.
-func (g *gateway) read(cmd *exec.Cmd, stderr io.Reader, listens chan<- [2]string, ended chan<- struct{}) {
-	defer close(ended)
-	for lines := bufio.NewReader(stderr); ; {
-		line, err := lines.ReadString('\n')
-		if line != "" {
-			g.mu.Lock()
-			g.lines = append(g.lines, strings.TrimSuffix(line, "\n"))
-			g.mu.Unlock()
-		}
-		var at struct{ Message, Registry, Admin string }
-		if json.Unmarshal([]byte(line), &at) == nil && at.Message == "listening" {
-			listens <- [2]string{at.Registry, at.Admin}
-		}
-		if err != nil {
-			_ = cmd.Wait() // stop looks at the state
-			return
-		}
+// log returns the lines that the gateway has written since the latest start.
+func (g *gateway) log(t *testing.T) (lines []string) {
+	t.Helper()
+	if g.process == nil {
+		return nil
 	}
-}
-
-// log returns the lines of stderr since the latest start.
-func (g *gateway) log() []string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return append([]string(nil), g.lines...)
+	raw, err := g.process.Log()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		lines = append(lines, strings.TrimSuffix(line, "\n"))
+	}
+	return lines
 }
 
 // logged tells whether a line has all the texts.
-func (g *gateway) logged(texts ...string) bool {
-	for _, line := range g.log() {
+func (g *gateway) logged(t *testing.T, texts ...string) bool {
+	for _, line := range g.log(t) {
 		all := true
 		for _, text := range texts {
 			all = all && strings.Contains(line, text)
@@ -179,11 +148,11 @@ func (g *gateway) logged(texts ...string) bool {
 
 // running tells whether the process was started and has not ended.
 func (g *gateway) running() bool {
-	if g.cmd == nil {
+	if g.process == nil {
 		return false
 	}
 	select {
-	case <-g.ended:
+	case <-g.process.Done():
 		return false
 	default:
 		return true
@@ -191,26 +160,14 @@ func (g *gateway) running() bool {
 }
 
 // kill ends the process as a power cut does.
-func (g *gateway) kill() {
-	_ = g.cmd.Process.Kill() // it may have ended already
-	<-g.ended
-}
+func (g *gateway) kill() { g.process.Kill() }
 
 // stop ends the process as an operator does.
 func (g *gateway) stop(t *testing.T) {
 	t.Helper()
 	g.client.CloseIdleConnections()
-	if err := g.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Errorf("tagwarden has ended before it was told to: %v", err)
-	}
-	select {
-	case <-g.ended:
-	case <-time.After(patience):
-		t.Error("tagwarden does not end")
-		g.kill()
-	}
-	if code := g.cmd.ProcessState.ExitCode(); code != 0 {
-		t.Errorf("exit status %d", code)
+	if err := g.process.Stop(patience); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -121,7 +121,7 @@ func (k *killing) restart(t *testing.T, round int) {
 		eventually(t, "the rollback of each repository is refused, and a security event", func() bool {
 			return k.refreshes(t, "metadata_rollback") >= back && k.security(t, "verification_failed") >= back
 		})
-		if !k.logged("security event", "verification_failed") {
+		if !k.logged(t, "security event", "verification_failed") {
 			t.Errorf("round %d: nobody is told of a rollback", round)
 		}
 		for i, r := range k.repos {

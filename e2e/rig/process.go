@@ -1,11 +1,13 @@
 // Package rig starts programs on this machine, looks at them from outside, and ends them.
 //
-// It is what the drivers under e2e have in common that run the real binary for more than a test.
+// It is what the drivers and tests under e2e have in common that run the real binary.
 package rig
 
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,8 +16,8 @@ import (
 	"time"
 )
 
-// startLimit is how long a program may take to answer its first request.
-const startLimit = 30 * time.Second
+// startLimit is how long a program may take to answer its first request. It is far beyond what any takes on a busy machine.
+const startLimit = 2 * time.Minute
 
 // A Process is one program that was started here. It ends with this one, however that ends, where the system can do that.
 type Process struct {
@@ -24,16 +26,17 @@ type Process struct {
 	done chan struct{} // closed when it has ended
 }
 
-// Start runs a program in dir and in a process group of its own. Both its streams go to the file log in dir.
-func Start(dir, log, program string, args ...string) (*Process, error) {
-	p := &Process{cmd: exec.Command(program, args...), log: filepath.Join(dir, log), done: make(chan struct{})}
+// Start runs a command in its folder and in a process group of its own. Both its streams go to the file log there.
+func Start(cmd *exec.Cmd, log string) (*Process, error) {
+	p := &Process{cmd: cmd, log: filepath.Join(cmd.Dir, log), done: make(chan struct{})}
 	file, err := os.Create(p.log)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr, p.cmd.SysProcAttr = dir, file, file, attributes()
-	if err := p.cmd.Start(); err != nil {
+	cmd.Stdout, cmd.Stderr = file, file
+	Bind(cmd)
+	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 	go func() {
@@ -46,12 +49,23 @@ func Start(dir, log, program string, args ...string) (*Process, error) {
 // PID is the number of the process.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
+// Done is closed when the process has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// ExitCode is the exit status of a process that has ended; -1 after a signal.
+func (p *Process) ExitCode() int { return p.cmd.ProcessState.ExitCode() }
+
 // Signal sends a signal, to a process that may have ended.
 func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 
 // Stop asks the process to end, and after limit ends the group that it leads with force, which is an error as an exit status
-// other than 0 is.
+// other than 0 is, and as it is to have ended before.
 func (p *Process) Stop(limit time.Duration) error {
+	select {
+	case <-p.done:
+		return fmt.Errorf("%s has ended before it was told to: %s", p.cmd.Path, p.LastLine())
+	default:
+	}
 	p.Signal(syscall.SIGTERM)
 	late := time.NewTimer(limit)
 	defer late.Stop()
@@ -61,7 +75,7 @@ func (p *Process) Stop(limit time.Duration) error {
 		p.Kill()
 		return fmt.Errorf("%s does not end within %s", p.cmd.Path, limit)
 	}
-	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+	if code := p.ExitCode(); code != 0 {
 		return fmt.Errorf("%s: exit status %d: %s", p.cmd.Path, code, p.LastLine())
 	}
 	return nil
@@ -78,7 +92,7 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
-// Ready waits until try succeeds, which it calls again and again. It fails when the process ends, or after 30 seconds.
+// Ready waits until try succeeds, which it calls again and again. It fails when the process ends, or after two minutes.
 func (p *Process) Ready(ctx context.Context, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
@@ -96,6 +110,32 @@ func (p *Process) Ready(ctx context.Context, try func(context.Context) error) er
 			return fmt.Errorf("does not answer: %w; %s", err, p.LastLine())
 		}
 	}
+}
+
+// Listening waits until a gateway listens, and returns where its two ports are.
+func (p *Process) Listening(ctx context.Context) (registry, admin string, err error) {
+	err = p.Ready(ctx, func(context.Context) error {
+		raw, err := p.Log()
+		if err != nil {
+			return err
+		}
+		if registry, admin = listening(raw); admin == "" {
+			return errors.New("it does not listen")
+		}
+		return nil
+	})
+	return registry, admin, err
+}
+
+// listening finds in a log where the ports are.
+func listening(log []byte) (registry, admin string) {
+	for line := range bytes.Lines(log) {
+		var at struct{ Message, Registry, Admin string }
+		if json.Unmarshal(line, &at) == nil && at.Message == "listening" {
+			return at.Registry, at.Admin
+		}
+	}
+	return "", ""
 }
 
 // Log returns what the program has written so far.

@@ -38,3 +38,11 @@ func TestWait(t *testing.T) {
 		}
 	})
 }
+
+// TestListening: the ports are those of the line that says so.
+func TestListening(t *testing.T) {
+	registry, admin := listening([]byte("no JSON\n{\"message\":\"x\"}\n{\"message\":\"listening\",\"registry\":\"a:1\",\"admin\":\"b:2\"}\n"))
+	if registry != "a:1" || admin != "b:2" {
+		t.Error(registry, admin)
+	}
+}

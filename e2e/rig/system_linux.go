@@ -1,9 +1,12 @@
 package rig
 
-import "syscall"
+import (
+	"os/exec"
+	"syscall"
+)
 
-// attributes put a process into a group of its own, for children that outlive it; and end it with this one, however
-// that ends.
-func attributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+// Bind puts a program that is about to start into a process group of its own, for children that outlive it; and lets it end
+// with this process, however that ends.
+func Bind(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }

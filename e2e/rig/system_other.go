@@ -2,7 +2,11 @@
 
 package rig
 
-import "syscall"
+import (
+	"os/exec"
+	"syscall"
+)
 
-// attributes put a process into a group of its own. There is no way to end it with this one.
-func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+// Bind puts a program that is about to start into a process group of its own. There is no way to let it end with this
+// process.
+func Bind(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }

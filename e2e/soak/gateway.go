@@ -5,12 +5,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -88,38 +88,21 @@ func (g *gateway) start(ctx context.Context) error {
 	if err := g.configure(); err != nil {
 		return err
 	}
-	p, err := rig.Start(g.dir, fmt.Sprintf("log-%d", g.life), g.binary, "serve", "--config", "tagwarden.yaml")
+	cmd := exec.Command(g.binary, "serve", "--config", "tagwarden.yaml")
+	cmd.Dir = g.dir
+	p, err := rig.Start(cmd, fmt.Sprintf("log-%d", g.life))
 	if err != nil {
 		return err
 	}
-	var door, desk string
-	err = p.Ready(ctx, func(ctx context.Context) error {
-		raw, err := p.Log()
-		if err != nil {
-			return err
-		}
-		if door, desk = listening(raw); desk == "" {
-			return errors.New("it does not listen")
-		}
+	door, desk, err := p.Listening(ctx)
+	if err == nil {
 		_, err = g.get(ctx, "http://"+desk+"/readyz")
-		return err
-	})
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.process, g.door, g.desk = p, door, desk
 	g.life++
 	return err
-}
-
-// listening finds in a log where the ports are.
-func listening(log []byte) (door, desk string) {
-	for line := range bytes.Lines(log) {
-		var at struct{ Message, Registry, Admin string }
-		if json.Unmarshal(line, &at) == nil && at.Message == "listening" {
-			return at.Registry, at.Admin
-		}
-	}
-	return "", ""
 }
 
 // crash ends the process as a power cut does, and starts it again, with or without TLS. All windows cover it: nothing can

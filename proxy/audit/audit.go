@@ -16,6 +16,8 @@ const (
 	gather = 5 * time.Millisecond
 	// spareBytes is how large a buffer is kept for the next lines.
 	spareBytes = 256 << 10
+	// stuckTime is how long a write may take before the writer counts as one that takes nothing.
+	stuckTime = time.Second
 	// closeTime is how long the end of a log waits for a write.
 	closeTime = 10 * time.Second
 	// retryEvery is how often a write that failed is tried again under Refuse.
@@ -46,9 +48,10 @@ type Log struct {
 	cut     bool          // what was written ends within a line; of run alone
 
 	mu      sync.Mutex
-	waiting []byte // lines, each with its end
-	failing bool   // under Refuse: the writer does not take lines now
-	closed  bool   // no line is taken any more
+	waiting []byte    // lines, each with its end
+	failing bool      // under Refuse: the writer does not take lines now
+	since   time.Time // when the write began that is under way; zero: none is
+	closed  bool      // no line is taken any more
 }
 
 // New returns a log that writes to w until it is closed. Nobody else may write to w meanwhile.
@@ -81,13 +84,20 @@ func (l *Log) Record(line []byte) error {
 func (l *Log) add(line []byte) (taken, first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// PRODUCT: section 2, refuse stops serving while the log takes nothing.
-	if l.failing || l.closed || len(l.waiting) >= maxWaiting {
+	if l.closed || l.full() {
 		return false, false
 	}
 	first = len(l.waiting) == 0
 	l.waiting = append(append(l.waiting, line...), '\n')
 	return true, first
+}
+
+// full tells whether no line can be kept. The mutex is held.
+//
+// PRODUCT: section 2, refuse stops serving while the log takes nothing.
+func (l *Log) full() bool {
+	stuck := l.o.Refuse && !l.since.IsZero() && time.Since(l.since) >= stuckTime
+	return l.failing || stuck || len(l.waiting) >= maxWaiting
 }
 
 // take returns the lines that wait; those that come from now on go into empty.
@@ -103,7 +113,7 @@ func (l *Log) take(empty []byte) []byte {
 func (l *Log) Full() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.o.Refuse && (l.failing || len(l.waiting) >= maxWaiting) {
+	if l.o.Refuse && l.full() {
 		return ErrFull
 	}
 	return nil
@@ -152,26 +162,39 @@ func (l *Log) run() {
 	}
 }
 
-// fail notes whether the writer takes lines.
-func (l *Log) fail(failing bool) {
+// begin notes that a write is under way.
+func (l *Log) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.failing = failing
+	l.since = time.Now()
+}
+
+// end notes that it has ended, and whether the writer takes lines.
+func (l *Log) end(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.since, l.failing = time.Time{}, l.o.Refuse && err != nil
+}
+
+// try writes lines, and tells how many bytes of them were. A line that was cut before is ended first.
+func (l *Log) try(batch []byte) (n int, err error) {
+	if l.cut {
+		if _, err := l.w.Write(newline); err != nil {
+			return 0, err
+		}
+	}
+	n, err = l.w.Write(batch)
+	l.cut = n > 0 && batch[n-1] != '\n'
+	return n, err
 }
 
 // write writes whole lines. Those that cannot be written are lost, or, under Refuse, tried again until the log is closed.
 func (l *Log) write(batch []byte) {
 	for {
-		n, err := 0, error(nil)
-		if l.cut {
-			_, err = l.w.Write(newline)
-		}
+		l.begin()
+		n, err := l.try(batch)
+		l.end(err)
 		if err == nil {
-			n, err = l.w.Write(batch)
-			l.cut = n > 0 && batch[n-1] != '\n'
-		}
-		if err == nil {
-			l.fail(false)
 			return
 		}
 		// A line of which a part was written comes again, whole.
@@ -179,7 +202,6 @@ func (l *Log) write(batch []byte) {
 			l.o.Dropped(bytes.Count(batch, newline), err)
 			return
 		}
-		l.fail(true)
 		again := time.NewTimer(retryEvery)
 		select {
 		case <-again.C:

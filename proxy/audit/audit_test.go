@@ -257,3 +257,32 @@ func TestRetriesOfACutLine(t *testing.T) {
 		}
 	})
 }
+
+// TestStuckRefuses: PRODUCT section 2, on_full refuse: a writer that does not come back is one that takes nothing.
+func TestStuckRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sink{gate: make(chan struct{})}
+		l := New(&s, Options{Refuse: true})
+		if err := l.Record([]byte(`"x"`)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(gather + stuckTime - time.Nanosecond)
+		if err := errors.Join(l.Record([]byte(`"y"`)), l.Full()); err != nil {
+			t.Errorf("a slow writer: %v", err)
+		}
+		time.Sleep(time.Nanosecond)
+		if l.Record([]byte(`"z"`)) == nil || l.Full() == nil {
+			t.Error("lines are taken that nobody writes")
+		}
+		close(s.gate)
+		time.Sleep(gather)
+		synctest.Wait()
+		if err := l.Record([]byte(`"z"`)); err != nil {
+			t.Error(err)
+		}
+		l.Close()
+		if got := s.String(); got != "\"x\"\n\"y\"\n\"z\"\n" {
+			t.Errorf("%q", got)
+		}
+	})
+}

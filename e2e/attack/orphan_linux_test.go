@@ -1,9 +1,0 @@
-package attack
-
-import (
-	"os/exec"
-	"syscall"
-)
-
-// noOrphan lets the program end with a test run that dies without its clean-up.
-func noOrphan(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
