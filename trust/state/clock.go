@@ -110,13 +110,13 @@ func (c *Clock) raise(checked time.Time) (floor time.Time, due bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known, tick := *c.known.Load(), c.ticks()
-	// What ran ahead of the machine's clock is no floor: it would run ahead for ever. Nor is what that said when the check
-	// began, if it says an earlier time now: it was set meanwhile.
-	if wall := c.wall().Round(0); wall.Before(checked) {
-		checked = wall
-	}
 	if checked.After(known.now(tick)) {
 		known.latest, known.at = checked, tick
+	}
+	// What ran ahead of the machine's clock is no floor: it would run ahead for ever. Nor is what that says now: it may
+	// have been set since the check began.
+	if wall := c.wall().Round(0); wall.Before(checked) {
+		checked = wall
 	}
 	if checked.After(known.floor) {
 		known.floor = checked
