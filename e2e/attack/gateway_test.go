@@ -44,11 +44,14 @@ audit: {file: audit.jsonl}
 // launch starts a gateway with the rest of a configuration. It ends with the test, in good order.
 func launch(t *testing.T, config string) *gateway {
 	t.Helper()
-	g := &gateway{dir: t.TempDir(), client: &http.Client{
+	g := &gateway{dir: filepath.Join(t.TempDir(), "gateway"), client: &http.Client{
 		Timeout:       patience,
 		Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+	if err := os.Mkdir(g.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(g.file("tagwarden.yaml"), []byte(common+config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -76,8 +79,8 @@ func (g *gateway) start(t *testing.T) {
 	}
 }
 
-// logFile is the log of one of the starts.
-func logFile(start int) string { return fmt.Sprintf("log-%d", start) }
+// logFile is the log of one of the starts. It is the test's, and lies beside the gateway's folder.
+func logFile(start int) string { return fmt.Sprintf("../log-%d", start) }
 
 // log returns the lines that the gateway has written since the first start.
 func (g *gateway) log(t *testing.T) (lines []string) {
