@@ -65,7 +65,7 @@ func command(args []string, out io.Writer) error {
 
 // parse reads the command line.
 func parse(args []string) (options, error) {
-	o := options{limits: limits{stalled: 0.2, resident: 512 << 20, heap: 96 << 20, goroutines: 24, descriptors: 24}}
+	o := options{limits: limits{stalled: 0.2, resident: 512 << 20, heap: 96 << 20}}
 	flags := flag.NewFlagSet("soak", flag.ContinueOnError)
 	flags.StringVar(&o.binary, "tagwarden", "bin/tagwarden", "the `file` to run")
 	flags.DurationVar(&o.duration, "for", 10*time.Minute, "how long the load lasts")

@@ -5,8 +5,8 @@
 // checks: "DCT: W1" to "DCT: W16" are the known weaknesses, "DCT: section" the format itself.
 //
 // An update is all or nothing. It runs over a Source that nobody trusts and yields one complete set of files, which is
-// kept durably before it is used; see update.run for the order. Roots that verified before an update failed serve nobody,
-// but are kept too, and the way goes on from them; see remember.
+// kept durably before it is used; see update.run for the order. What verified before an update failed serves nobody, but is
+// kept too, and nothing older is believed again; see seen.
 package dct
 
 import (
@@ -95,8 +95,8 @@ type verifier struct {
 	held            *trusted // under the pin
 	floors          *trusted // held, or what was verified under another pin
 	foreign         bool     // what is on disk was verified under another pin, and gives way only to a set under this one
-	seen            []*root  // under the pin: held's, and those that verified since, whatever became of the files behind them
-	written         int      // how many of seen are on disk
+	seen            seen     // under the pin: what verified since held, whatever became of the files behind it, and held's roots
+	written         seen     // what of seen is on disk
 	flat            *trust.Snapshot
 	probed, touched time.Time
 }
@@ -118,7 +118,7 @@ func (v *verifier) Load(ctx context.Context) (*trust.Snapshot, error) {
 	}
 	if err == nil {
 		if v.held, v.seen, err = v.restore(ctx, record, v.pin); err == nil {
-			v.loaded, v.floors, v.written = true, v.held, len(v.seen)
+			v.loaded, v.floors, v.written = true, v.held, v.seen
 			if v.held != nil {
 				v.flat, v.touched = v.held.flatten(record.Checked), record.Checked
 			}
@@ -166,9 +166,9 @@ func (v *verifier) Refresh(ctx context.Context) (*trust.Snapshot, error) {
 	now := v.f.o.Now()
 	u := update{gun: v.gun, pin: v.pin, src: v.src, prev: v.held, seen: v.seen, floors: v.floors, large: v.f.large, now: now, probe: now.Sub(v.probed) >= probeEvery}
 	next, err := u.run(ctx)
-	// DCT: W4 and W5, a root that verified is not fallen behind, whatever becomes of the rest.
+	// DCT: W4 and W5, what verified is not fallen behind, whatever becomes of the rest.
 	if err != nil {
-		v.remember(u.next.roots)
+		v.remember(&u.next)
 		return nil, err
 	}
 	if u.probe {
@@ -187,7 +187,8 @@ func (v *verifier) Refresh(ctx context.Context) (*trust.Snapshot, error) {
 		v.observe(trust.EventVerification, err)
 	}
 	v.held, v.floors, v.flat, v.touched = next, next, next.flatten(now), now
-	v.seen, v.written, v.foreign = next.roots, len(next.roots), false
+	v.seen = seen{roots: next.roots}
+	v.written, v.foreign = v.seen, false
 	return v.flat, nil
 }
 

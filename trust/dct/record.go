@@ -47,9 +47,9 @@ func (k kept) Fetch(_ context.Context, file string, _ int64) ([]byte, error) {
 	return raw, nil
 }
 
-// restore verifies a record again, from what the pin allows onwards: its set, nil if there is none yet, and all its roots.
+// restore verifies a record again, from what the pin allows onwards: its set, nil if there is none yet, and what was seen.
 // Only expiry is left to the decisions.
-func (v *verifier) restore(ctx context.Context, r *state.Record, pin Pin) (*trusted, []*root, error) {
+func (v *verifier) restore(ctx context.Context, r *state.Record, pin Pin) (*trusted, seen, error) {
 	files, beyond := make(kept), make(kept)
 	for _, f := range r.Files {
 		if name, ok := strings.CutPrefix(f.Name, seenPrefix); ok {
@@ -62,14 +62,11 @@ func (v *verifier) restore(ctx context.Context, r *state.Record, pin Pin) (*trus
 	if len(files) > 0 || len(beyond) == 0 {
 		var err error
 		if t, err = v.restoreSet(ctx, files, pin); err != nil {
-			return nil, nil, err
+			return nil, seen{}, err
 		}
 	}
-	roots, err := v.restoreSeen(ctx, t, beyond, pin)
-	if err != nil {
-		return nil, nil, err
-	}
-	return t, roots, nil
+	s, err := v.restoreSeen(ctx, t, beyond, pin)
+	return t, s, err
 }
 
 // restoreSet verifies the files of a set again.

@@ -12,7 +12,7 @@ func TestFloorBelowWhatIsNotValid(t *testing.T) {
 	n := newRepo()
 	releases := n.Delegations[0]
 	releases.Version = 5
-	w := seen(t, n, pinOf(n))
+	w := taken(t, n, pinOf(n))
 	v := w.open()
 	releases.Signers = []*trusttest.Key{trusttest.NewKey(trusttest.ECDSA)}
 	for range 3 {

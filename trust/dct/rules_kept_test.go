@@ -14,8 +14,8 @@ import (
 	"github.com/tagwarden/tagwarden/trust/trusttest"
 )
 
-// seen returns a world in which a repository was seen once.
-func seen(t *testing.T, n *trusttest.Notary, pin Pin) *world {
+// taken returns a world in which a repository was seen once.
+func taken(t *testing.T, n *trusttest.Notary, pin Pin) *world {
 	t.Helper()
 	n.Publish()
 	w := rig(t, n, pin)
@@ -49,7 +49,7 @@ func (w *world) damage() {
 // PRODUCT: invariant 6, a copy that cannot be read for now is not a lost one: nothing begins anew meanwhile.
 func TestUnreadableStateIsNotLostState(t *testing.T) {
 	n := newRepo()
-	w := seen(t, n, pinOf(n))
+	w := taken(t, n, pinOf(n))
 	for _, s := range w.slots() {
 		if err := os.Remove(s); err != nil {
 			t.Fatal(err)
@@ -70,7 +70,7 @@ func TestLoadThatIsBrokenOff(t *testing.T) {
 		n.Targets.Sign(fmt.Sprintf("some-longer-tag-%d", i), "x")
 	}
 	n.Targets.Version = 2
-	w := seen(t, n, pinOf(n))
+	w := taken(t, n, pinOf(n))
 	v := w.open()
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -87,7 +87,7 @@ func TestLoadThatIsBrokenOff(t *testing.T) {
 // DCT: W4 and W6, what was kept under another pin gives floors only if it still verifies.
 func TestChangedPinOverDamagedFiles(t *testing.T) {
 	n := newRepo()
-	w := seen(t, n, Pin{TOFU: true})
+	w := taken(t, n, Pin{TOFU: true})
 	place := w.store.Collection("fixtures", gun)
 	record, err := place.Load()
 	if err != nil {
@@ -106,7 +106,7 @@ func TestChangedPinOverDamagedFiles(t *testing.T) {
 // DCT: W4, whoever refreshes without having loaded is held to what was kept, or to its loss.
 func TestRefreshLoadsFirst(t *testing.T) {
 	n := newRepo()
-	w := seen(t, n, Pin{TOFU: true})
+	w := taken(t, n, Pin{TOFU: true})
 	running := w.open()
 	if _, err := running.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestRefreshLoadsFirst(t *testing.T) {
 // and not for more than there can be.
 func TestHiddenAndRetired(t *testing.T) {
 	n := newRepo()
-	w := seen(t, n, pinOf(n))
+	w := taken(t, n, pinOf(n))
 	v := w.open()
 	n.Delegations[0].Hidden = true
 	for _, change := range [][]*trusttest.Role{{n.Targets}, nil} {
@@ -185,7 +185,7 @@ func (w *world) retired() int {
 // PRODUCT: invariant 6, what is kept is used whole or not at all.
 func TestKeptFilesAreComplete(t *testing.T) {
 	n := newRepo()
-	w := seen(t, n, pinOf(n))
+	w := taken(t, n, pinOf(n))
 	for range 2 {
 		rotate(n)
 		n.Next()
@@ -221,7 +221,7 @@ func TestKeptFilesAreComplete(t *testing.T) {
 // DCT: W5 and W6, a root that does not follow spoils what is kept, also where nothing else needs it.
 func TestKeptRootOfAStranger(t *testing.T) {
 	n, other := newRepo(), newRepo()
-	w := seen(t, n, pinOf(n))
+	w := taken(t, n, pinOf(n))
 	other.Root.Version = 2
 	other.Publish()
 	place := w.store.Collection("fixtures", gun)

@@ -95,7 +95,7 @@ func rotate(n *trusttest.Notary) {
 // DCT: W6, on every start the roots are walked from the first that the pin allows, and none is forgotten by that.
 func TestKeptRootsAreWalkedInOrder(t *testing.T) {
 	n := newRepo()
-	w := seen(t, n, Pin{TOFU: true})
+	w := taken(t, n, Pin{TOFU: true})
 	for range 3 {
 		rotate(n)
 		n.Next()
@@ -229,7 +229,7 @@ func TestWayToThePinIsBroken(t *testing.T) {
 // DCT: section 1.5, a timestamp that has not changed says nothing under another root.
 func TestNewRootUnderAnOldTimestamp(t *testing.T) {
 	n := newRepo()
-	w := seen(t, n, pinOf(n))
+	w := taken(t, n, pinOf(n))
 	files := maps.Clone(n.Files())
 	rotate(n)
 	n.Publish()
@@ -243,7 +243,7 @@ func TestNewRootUnderAnOldTimestamp(t *testing.T) {
 // DCT: W5, how many roots one update walks; and however many came in several, they are walked again at every start.
 func TestManyRoots(t *testing.T) {
 	n := newRepo()
-	w := seen(t, n, pinOf(n))
+	w := taken(t, n, pinOf(n))
 	advance := func(by int) error {
 		for range by {
 			rotate(n)

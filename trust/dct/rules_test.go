@@ -230,7 +230,7 @@ func TestRollbackSaysWhat(t *testing.T) {
 	} {
 		n := newRepo()
 		n.Targets.Version = 2
-		w := seen(t, n, pinOf(n))
+		w := taken(t, n, pinOf(n))
 		change(n)
 		n.Next()
 		if _, err := w.open().Refresh(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
@@ -286,7 +286,7 @@ func TestBoundsOfAnUpdate(t *testing.T) {
 // DCT: section 3 step 3, a walk that finds no newer root leaves the first error, and asks for nothing twice.
 func TestFailureIsNotRepeated(t *testing.T) {
 	n := newRepo()
-	w := seen(t, n, pinOf(n))
+	w := taken(t, n, pinOf(n))
 	n.Timestamp.Tamper = spoilSignature
 	n.Next()
 	n.Asked()

@@ -14,7 +14,7 @@ import (
 // TestSeenCannotBeKept: it is said, and held in memory meanwhile; with the next update it is tried again.
 func TestSeenCannotBeKept(t *testing.T) {
 	n := newRepo()
-	w := seen(t, n, pinOf(n))
+	w := taken(t, n, pinOf(n))
 	v := w.open()
 	w.good(v, 1)
 	w.now = w.now.Add(probeEvery)

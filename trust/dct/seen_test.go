@@ -137,7 +137,7 @@ func TestRevokedKeyStaysRevoked(t *testing.T) {
 // root is asked for once. A next root that cannot be had does not make one without it do.
 func TestRootsGoOnFromThoseSeen(t *testing.T) {
 	n := newRepo()
-	w := seen(t, n, pinOf(n))
+	w := taken(t, n, pinOf(n))
 	v := w.open()
 	var newest map[string][]byte
 	for i := range int64(3) {

@@ -41,12 +41,11 @@ func (t *trusted) document(role string) *document {
 	return t.retired[role]
 }
 
-// floor checks that next is not older than what was verified of its role before.
+// floor checks that next is not older than prev, which was verified of its role before; nil: nothing was.
 //
 // DCT: W4. The floor is the signed file itself: it stands as long as the keys that are authorised now have signed it, so
 // that a version which a stolen key pushed up ends with that key.
-func (t *trusted) floor(next *document, by authority) error {
-	prev := t.document(next.role)
+func floor(prev, next *document, by authority) error {
 	if prev == nil || next.version > prev.version || next.sum == prev.sum {
 		return nil
 	}

@@ -17,9 +17,10 @@ type update struct {
 	pin  Pin
 	src  trust.Source
 	prev *trusted // nil: nothing was verified before
-	// seen are the roots to go on from: prev's, and those that verified since; none: from what the pin allows.
-	seen []*root
-	// floors are what no file may be older than: prev, or what was verified under another pin.
+	// seen has the roots to go on from: prev's, and those that verified since; none: from what the pin allows.
+	seen seen
+	// floors and seen are what no file may be older than: prev, or what was verified under another pin, and what has been
+	// seen since.
 	floors *trusted
 	now    time.Time
 	// probe asks for a newer root even where nothing hints at one.
@@ -55,12 +56,12 @@ func (u *update) fetch(ctx context.Context, file string, limit int64) ([]byte, e
 
 // run returns the new set, or prev itself when the source has nothing new.
 func (u *update) run(ctx context.Context) (*trusted, error) {
-	if len(u.seen) == 0 {
+	if len(u.seen.roots) == 0 {
 		if err := u.anchor(ctx); err != nil {
 			return nil, err
 		}
 	} else {
-		u.next.roots = u.seen
+		u.next.roots = u.seen.roots
 		if u.probe {
 			if err := u.walk(ctx); err != nil {
 				return nil, err
@@ -137,12 +138,10 @@ func (u *update) head(ctx context.Context) error {
 		u.next.timestamp = u.prev.timestamp
 		return nil
 	}
-	sn, err := u.snapshot(ctx, ts.snapshot)
-	if err != nil {
-		return err
-	}
-	u.next.timestamp, u.next.snapshot = ts, sn
-	return nil
+	// DCT: W4, a timestamp that verified is a floor, whatever becomes of the snapshot; so is that.
+	u.next.timestamp = ts
+	u.next.snapshot, err = u.snapshot(ctx, ts.snapshot)
+	return err
 }
 
 // snapshot verifies the snapshot that the timestamp names, and that it names the newest root.
@@ -173,7 +172,10 @@ func (u *update) accept(d *document, by authority) error {
 	if err := by.verify(d); err != nil {
 		return err
 	}
-	return u.floors.floor(d, by)
+	if err := floor(u.floors.document(d.role), d, by); err != nil {
+		return err
+	}
+	return floor(u.seen.document(d.role), d, by)
 }
 
 // current checks that a top-level file has not expired.

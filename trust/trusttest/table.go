@@ -78,7 +78,6 @@ func table() []row {
 // signatures are those of the wrong keys, or of too few.
 func signatures() []row {
 	const short = "refused threshold_not_met"
-	other := map[string]string{short: "refused root_mismatch"} // a Notary snapshot names the root before
 	var all []row
 	add := func(what string, a attack, expect row, roles ...string) {
 		all = append(all, each(what, a, expect, roles...)...)
@@ -86,14 +85,13 @@ func signatures() []row {
 	for _, c := range []struct {
 		what string
 		verb func(*Repository, *Role)
-		back string // of the timestamp, in Notary of the snapshot too: a root that verified asks for other signatures now
+		back string // of the timestamp: a root that verified asks for other signatures now
 	}{
 		{"by other keys", (*Repository).Impersonate, ""}, {"without signature", (*Repository).StripSignature, ""}, {"one signature short", (*Repository).FallShort, short},
 		{"with one key under two ids", (*Repository).CountAlias, short}, {"by a key that was revoked", (*Repository).Revoke, short},
 	} {
-		add(c.what, verb(c.verb), row{want: short, back: c.back, notaryBack: c.back}, "timestamp")
-		add(c.what, verb(c.verb), row{want: short, notaryBack: c.back}, "snapshot")
-		add(c.what, verb(c.verb), row{want: short, notaryBack: other[c.back]}, "targets")
+		add(c.what, verb(c.verb), row{want: short, back: c.back}, "timestamp")
+		add(c.what, verb(c.verb), row{want: short}, "snapshot", "targets")
 		add(c.what, verb(c.verb), denied("threshold_not_met"), "releases")
 	}
 	add("by other keys", verb((*Repository).Impersonate), refused("root_mismatch"), "root")
@@ -103,9 +101,8 @@ func signatures() []row {
 	// Two signatures under one id make a TUF file a broken one.
 	twice := verb((*Repository).CountTwice)
 	add("with one key counted twice", twice, row{want: short, tuf: "refused metadata_invalid"}, "root")
-	add("with one key counted twice", twice, row{want: short, tuf: "refused metadata_invalid", back: short, notaryBack: short}, "timestamp")
-	add("with one key counted twice", twice, row{want: short, tuf: "refused metadata_invalid", notaryBack: short}, "snapshot")
-	add("with one key counted twice", twice, row{want: short, tuf: "refused metadata_invalid", notaryBack: other[short]}, "targets")
+	add("with one key counted twice", twice, row{want: short, tuf: "refused metadata_invalid", back: short}, "timestamp")
+	add("with one key counted twice", twice, row{want: short, tuf: "refused metadata_invalid"}, "snapshot", "targets")
 	add("with one key counted twice", twice, row{want: "denied threshold_not_met", tuf: "denied metadata_invalid"}, "releases")
 	// In a Notary file, who delegates without a threshold is broken; TUF names are only those of the delegated role.
 	add("without threshold", verb((*Repository).DropThreshold), row{want: "refused metadata_invalid", back: "good"}, "timestamp", "snapshot", "targets")
