@@ -104,26 +104,28 @@ func (h *Handler) small(ctx context.Context, b *cache.Blob) (manifest, error) {
 // big returns a manifest of which nothing is held in memory but while it is hashed and inspected. That comes when all of it
 // is there, so that nobody who waits for a registry holds any.
 // PRODUCT: section 8, hostile manifests keep memory bounded.
-func (h *Handler) big(ctx context.Context, b *cache.Blob) (manifest, error) {
+func (h *Handler) big(ctx context.Context, b *cache.Blob) (m manifest, err error) {
 	content, err := b.Open(ctx)
 	if err != nil {
 		return manifest{}, err
 	}
-	if _, complete := content.(*os.File); !complete {
-		if _, err := io.CopyN(io.Discard, content, maxManifest+1); err != io.EOF {
+	defer func() {
+		if err != nil {
 			content.Close()
-			if err == nil {
-				err = mismatch("has more than the 4 MiB that are taken")
-			}
+		}
+	}()
+	if _, complete := content.(*os.File); !complete {
+		if _, err := io.CopyN(io.Discard, content, maxManifest+1); err == nil {
+			return manifest{}, mismatch("has more than the 4 MiB that are taken")
+		} else if err != io.EOF {
 			return manifest{}, err
 		}
 	}
-	m, err := h.look(ctx, b)
+	m, err = h.look(ctx, b)
 	if err == nil {
 		_, err = content.Seek(0, io.SeekStart)
 	}
 	if err != nil {
-		content.Close()
 		return manifest{}, err
 	}
 	m.content = content

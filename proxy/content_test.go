@@ -2,11 +2,14 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha512"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +108,42 @@ func TestCacheFails(t *testing.T) {
 		if a.status != 503 || code != "UNAVAILABLE" || d.Reason != trust.StateUnavailable || a.header.Get("Retry-After") == "" || !strings.Contains(message, cache.ErrClosed.Error()) {
 			t.Errorf("%d %s %q %+v", a.status, code, message, d)
 		}
+	}
+}
+
+// PRODUCT: invariant 3, a manifest that has been damaged on disk is not served from there, but brought again.
+func TestDamagedManifestIsBroughtAgain(t *testing.T) {
+	dir := t.TempDir()
+	open := func() *cache.Store {
+		store, err := cache.Open(cache.Options{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return store
+	}
+	store := open()
+	g := newGate(t, func(o *Options) { o.Cache = store })
+	image := g.sign("team/app", "v1", "signed")
+	g.get("GET", "/v2/corp/team/app/manifests/v1")
+	g.kept(image.Digest)
+	if err := store.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	damaged := 0
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !strings.Contains(path, image.Digest.Encoded()) {
+			return err
+		}
+		damaged++
+		return os.WriteFile(path, bytes.Repeat([]byte("x"), len(image.Manifest)), 0o600)
+	})
+	if err != nil || damaged != 1 {
+		t.Fatalf("%d files damaged, %v", damaged, err)
+	}
+	g.o.Cache = open()
+	defer g.o.Cache.Close(context.Background())
+	if a := g.get("GET", "/v2/corp/team/app/manifests/v1"); a.status != 200 || !bytes.Equal(a.body, image.Manifest) {
+		t.Errorf("%d with %d bytes", a.status, len(a.body))
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // fresh signature pulls at once; nearAge is that for a source at hand, which costs nobody a request.
 const (
 	unsignedAge = 2 * time.Second
-	nearAge     = 100 * time.Millisecond
+	nearAge     = 10 * time.Millisecond
 )
 
 // clockSlack is how far the clock may be behind the last successful check before its word counts for nothing.

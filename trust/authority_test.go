@@ -153,7 +153,7 @@ func TestRefusalAsksAgain(t *testing.T) {
 		t.Errorf("asked %d times on a fresh check", len(w.asked))
 	}
 	// A source on this machine is asked again almost always.
-	now = start.Add(101 * time.Millisecond)
+	now = start.Add(11 * time.Millisecond)
 	w = &word{st: claims(), then: &fresh}
 	a, err := trust.NewAuthority(trust.Policy{
 		Rules:   []trust.Rule{{Name: "all", Match: match(t, "**"), Mode: trust.Enforce, Source: "s"}},

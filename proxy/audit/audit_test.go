@@ -230,8 +230,13 @@ func TestStuckWriter(t *testing.T) {
 			time.Sleep(gather)
 			synctest.Wait()
 		}
+		// However long that takes, lines wait as long as there is room: nothing is refused here.
+		time.Sleep(2 * stuckTime)
+		if err := l.Record([]byte(`"x"`)); err != nil || dropped > 0 {
+			t.Errorf("%v, %d dropped while there is room", err, dropped)
+		}
 		l.Close()
-		if dropped != 2 {
+		if dropped != 3 {
 			t.Errorf("%d dropped", dropped)
 		}
 		close(s.gate)
