@@ -14,6 +14,8 @@ const (
 	seenPrefix    = "seen/"
 	timestampFile = "timestamp.json"
 	snapshotFile  = "snapshot.json"
+	// maxSeen bounds the bytes of all that is kept beyond the set.
+	maxSeen = 4<<20 + maxTimestamp + maxSnapshot
 )
 
 // A seen is the newest root, timestamp and snapshot that verified, each of them whether or not the rest of its update did:
@@ -91,11 +93,20 @@ func (s *seen) beyond(base *trusted) []published {
 	return all
 }
 
-// remember keeps what an update that failed has verified. What cannot be kept is not remembered, and tried again with the
-// next update.
+// size returns how many bytes are not the set's.
+func (s *seen) size(base *trusted) (bytes int) {
+	for _, f := range s.beyond(base) {
+		bytes += len(f.raw)
+	}
+	return bytes
+}
+
+// remember keeps what an update that failed has verified. What cannot be kept, or is too much, is not remembered, and tried
+// again with the next update.
 func (v *verifier) remember(next seen) {
 	s := v.seen.with(next)
-	if s == v.seen {
+	// PRODUCT: invariant 9, every count has a limit: what is kept must be fit to be loaded again with the set.
+	if s == v.seen || s.size(v.base) > maxSeen {
 		return
 	}
 	checked := v.touched

@@ -290,3 +290,47 @@ func TestSeenDamaged(t *testing.T) {
 		refreshed(t, v)
 	}
 }
+
+// TestSeenIsBounded: however many large roots lead nowhere, what is kept of them can be loaded again, and what serves goes on
+// serving after a restart.
+//
+// PRODUCT: invariant 9.
+func TestSeenIsBounded(t *testing.T) {
+	repo := newRepo()
+	repo.Publish()
+	w := rig(t, repo)
+	v := w.open()
+	refreshed(t, v)
+	repo.Root.Edit = func(signed map[string]any) { signed["pad"] = strings.Repeat("x", maxRoot-16<<10) }
+	most := 0
+	for range 3 {
+		for range 7 {
+			repo.Next(repo.Root)
+		}
+		repo.Remove("timestamp.json")
+		refuses(t, v, trust.NoTrustData)
+		r, err := w.store.Collection("site", Whole).Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		bytes := 0
+		for _, f := range r.Files {
+			if strings.HasPrefix(f.Name, seenPrefix) {
+				bytes += len(f.Data)
+			}
+		}
+		most = max(most, bytes)
+	}
+	if most == 0 || most > maxSeen {
+		t.Errorf("%d bytes are kept beyond the set, want some and at most %d", most, maxSeen)
+	}
+	v = w.open()
+	if s, err := v.Load(t.Context()); err != nil || says(s, app) != "good" {
+		t.Errorf("restarted: %+v, %v", s, err)
+	}
+	repo.Root.Edit = nil
+	repo.Next(repo.Root)
+	if s := refreshed(t, v); s.Versions[0].Version != 23 {
+		t.Errorf("the honest repository is under root v%d", s.Versions[0].Version)
+	}
+}
