@@ -3,6 +3,7 @@ package cache
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -36,16 +37,10 @@ func (s *Store) doubted(info fs.FileInfo) bool {
 	return slices.ContainsFunc(s.doubts, func(w window) bool { return w.doubts(info) })
 }
 
-// suspect takes in what is to be doubted when a process has died that did something last at the given time; zero if none
-// has. What was doubted before and not proven still is: it was not asked for, or a short-lived command was first to find the
-// traces of the dead.
-func (s *Store) suspect(died time.Time) {
-	if s.doubts == nil {
-		s.doubts = readDoubts(filepath.Join(s.dir, "doubts"))
-	}
-	if died.IsZero() {
-		return
-	}
+// suspect takes in what is to be doubted when a process has died that did something last at the given time, and keeps it
+// durably. What was doubted before and not proven still is: it was not asked for, or a short-lived command was first to find
+// the traces of the dead. A disk that does not take it does not keep this process from doubting.
+func (s *Store) suspect(died time.Time) error {
 	s.doubts = append(s.doubts, doubtAfter(died))
 	if len(s.doubts) > maxDoubts {
 		s.doubts[1].from = s.doubts[0].from
@@ -55,13 +50,18 @@ func (s *Store) suspect(died time.Time) {
 	for _, w := range s.doubts {
 		fmt.Fprintf(&lines, "%d %d\n", w.from.UnixNano(), w.to.UnixNano())
 	}
-	// A disk that does not take it does not keep this process from doubting.
-	name := filepath.Join(s.dir, "doubts")
-	if err := os.WriteFile(name+".new", lines.Bytes(), 0o600); err != nil {
-		_ = os.Remove(name + ".new")
-		return
+	f, err := os.CreateTemp(s.dir, "doubts*.new") // other processes may be at it
+	if err != nil {
+		return err
 	}
-	_ = os.Rename(name+".new", name)
+	_, err = f.Write(lines.Bytes())
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), filepath.Join(s.dir, "doubts"))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return syncFolder(s.dir)
 }
 
 // readDoubts reads what another Store has written, as far as it can be read.

@@ -16,9 +16,7 @@ const lockSuffix = ".lock"
 
 // moveIn takes the Store's own folder below root, and removes those of the dead.
 func (s *Store) moveIn(root string) error {
-	died, err := sweep(root)
-	s.suspect(died) // whatever fails from here on: those folders are gone
-	if err != nil {
+	if err := sweep(root, s.suspect); err != nil {
 		return err
 	}
 	partial, release, err := claim(root)
@@ -57,34 +55,53 @@ func claim(root string) (folder string, release func() error, err error) {
 	return "", nil, fmt.Errorf("%s: other processes keep removing new lock files", root)
 }
 
-// sweep removes the folders below root whose lock nobody holds, or that have none. It returns when they were last changed,
-// which is when a process did something last before it died; the zero time if none has died here.
-func sweep(root string) (died time.Time, err error) {
+// sweep removes the folders below root whose lock nobody holds, or that have none. Before, it tells note when they were last
+// changed, which is when a process did something last before it died. If that cannot be noted, the locks stay, for the next
+// sweep to find.
+//
+// PRODUCT: invariant 3: what is doubted is doubted until it is proven, also when this process dies here, or the disk is full.
+func sweep(root string, note func(died time.Time) error) (err error) {
 	entries, err := os.ReadDir(root)
 	if err != nil {
-		return died, err
+		return err
 	}
-	for _, e := range entries {
-		folder := filepath.Join(root, strings.TrimSuffix(e.Name(), lockSuffix))
-		info, _ := e.Info() // if it is gone, another sweep was here
-		lock, err := os.OpenFile(folder+lockSuffix, os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			return died, err
-		}
-		held, err := holds(lock)
-		if err == nil && held {
-			if info != nil && info.ModTime().After(died) {
-				died = info.ModTime()
-			}
-			err = discard(folder, lock)
-		} else {
+	dead := make(map[string]*os.File) // their locks, by folder
+	defer func() {
+		for _, lock := range dead {
 			lock.Close()
 		}
-		if err != nil {
-			return died, err
+	}()
+	var died time.Time
+	for _, e := range entries {
+		folder := filepath.Join(root, strings.TrimSuffix(e.Name(), lockSuffix))
+		if dead[folder] == nil {
+			lock, err := os.OpenFile(folder+lockSuffix, os.O_RDWR|os.O_CREATE, 0o600)
+			if err != nil {
+				return err
+			}
+			if held, err := holds(lock); err != nil || !held {
+				lock.Close()
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			dead[folder] = lock
+		}
+		if info, err := e.Info(); err == nil && info.ModTime().After(died) { // if it is gone, another sweep was here
+			died = info.ModTime()
 		}
 	}
-	return died, nil
+	noted := died.IsZero() || note(died) == nil
+	for folder, lock := range dead {
+		if !noted {
+			err = errors.Join(err, os.RemoveAll(folder))
+			continue
+		}
+		delete(dead, folder)
+		err = errors.Join(err, discard(folder, lock))
+	}
+	return err
 }
 
 // holds locks an open lock file, and reports whether this call got the lock and the file still has its name.

@@ -208,6 +208,59 @@ func TestDoubtLasts(t *testing.T) {
 	}
 }
 
+// What is doubted is noted before the traces of the dead go. Where it cannot be, as on a full disk, they stay.
+//
+// PRODUCT: invariant 3.
+func TestDoubtIsNotedFirst(t *testing.T) {
+	dir := t.TempDir()
+	first := openFolder(t, Options{Dir: dir})
+	wrong := first.stored(shelfContent(1))
+	if err := first.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Truncate(wrong.path, 0), os.Truncate(wrong.path, shelved)); err != nil {
+		t.Fatal(err)
+	}
+	leave(t, dir, "17.lock", "17/sha256-ab-1")
+	traces := func() (found []string) {
+		for _, name := range []string{"17", "17.lock"} {
+			if _, err := os.Stat(filepath.Join(dir, "partial", name)); err == nil {
+				found = append(found, name)
+			}
+		}
+		return found
+	}
+	inTheWay := filepath.Join(dir, "doubts")
+	if err := os.Mkdir(inTheWay, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	second := openFolder(t, Options{Dir: dir})
+	if got := traces(); !slices.Equal(got, []string{"17.lock"}) || len(second.doubts) == 0 {
+		t.Errorf("what cannot be noted is doubted %d times, and leaves %q", len(second.doubts), got)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "doubts?*")); left != nil {
+		t.Errorf("left: %q", left)
+	}
+	if err := errors.Join(second.Close(t.Context()), os.Remove(inTheWay)); err != nil {
+		t.Fatal(err)
+	}
+	if err := sweep(filepath.Join(dir, "partial"), func(time.Time) error {
+		if got := traces(); !slices.Equal(got, []string{"17.lock"}) {
+			t.Errorf("only %q is there when what is doubted is noted", got)
+		}
+		return fs.ErrPermission
+	}); err != nil {
+		t.Fatal(err)
+	}
+	third := openFolder(t, Options{Dir: dir})
+	if got := traces(); got != nil {
+		t.Errorf("%q is there after what is doubted was noted", got)
+	}
+	if _, err := third.Get(wrong.Digest()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("wrong content: %v", err)
+	}
+}
+
 func TestDoubtIsForWhatChangedOfLate(t *testing.T) {
 	now := time.Now()
 	w := doubtAfter(now.Add(-time.Hour))
