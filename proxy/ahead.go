@@ -49,7 +49,7 @@ func (h *Handler) fetchAhead(ctx context.Context, d trust.Decision) error {
 	if err := e.spend(target.Digest, m.size); err != nil {
 		return err
 	}
-	if err := e.manifest(ctx, target.Digest, 0); err != nil {
+	if err := e.manifest(ctx, target.Digest, m.size, 0); err != nil {
 		return err
 	}
 	// All manifests come before the first layer: what is too large is known by then.
@@ -74,12 +74,16 @@ func (e *errand) spend(d digest.Digest, size int64) error {
 	return nil
 }
 
-// manifest brings a manifest and those that it lists, and notes which blobs they name. Depth is the number of indexes
-// around it.
-func (e *errand) manifest(ctx context.Context, d digest.Digest, depth int) error {
+// manifest brings a manifest of the size that was spent for it and those that it lists, and notes which blobs they name.
+// Depth is the number of indexes around it.
+func (e *errand) manifest(ctx context.Context, d digest.Digest, size int64, depth int) error {
 	m, err := e.h.content(ctx, "", e.repository, d)
 	if err != nil {
 		return fmt.Errorf("manifest %s: %w", d, err)
+	}
+	if m.size != size {
+		m.release()
+		return fmt.Errorf("manifest %s has %d bytes, where %d are said of it", d, m.size, size)
 	}
 	all, err := e.h.linksOf(ctx, m)
 	m.release()
@@ -122,7 +126,7 @@ func (e *errand) follow(ctx context.Context, l link, depth int) error {
 	if depth == maxIndexes {
 		return fmt.Errorf("manifest %s is within more than %d indexes", l.digest, maxIndexes)
 	}
-	return e.manifest(ctx, l.digest, depth+1)
+	return e.manifest(ctx, l.digest, l.size, depth+1)
 }
 
 // blob brings a blob of the size that its manifest says, and waits until all of it is there.
@@ -133,7 +137,12 @@ func (e *errand) blob(ctx context.Context, l link) error {
 		body, _, err := ask(ctx, offset)
 		return body, l.size, err // whatever the registry says: the cache takes nothing that is longer
 	}
-	mine, err := e.h.bring(ctx, l.digest, o, func(b *cache.Blob) error { return whole(ctx, b) })
+	mine, err := e.h.bring(ctx, l.digest, o, func(b *cache.Blob) error {
+		if err := whole(ctx, b); err != nil || b.Size() == l.size {
+			return err
+		}
+		return fmt.Errorf("has %d bytes, where its manifest says %d", b.Size(), l.size) // it was there already
+	})
 	e.h.accuse(mine, route.Blob, err)
 	if err != nil {
 		return err

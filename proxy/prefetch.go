@@ -21,7 +21,7 @@ const (
 	inUseFor = 24 * time.Hour
 	// maxImages is how many images are fetched ahead at a time, of one registry one at most.
 	maxImages = 2
-	// imageTime is how long one may take; what goes on slowly then goes on by itself, and is met again by the next try.
+	// imageTime is how long one may take; of what goes on slowly then, the next try begins anew.
 	imageTime = time.Hour
 	// retryAfter is when an image that could not be fetched is tried once more, unless trust data changes before.
 	retryAfter = 10 * time.Minute
