@@ -143,17 +143,23 @@ func (c compiled) known(host string) (string, bool) {
 }
 
 // own tells whether host is the gateway itself: one of its names, loopback, or an IP address.
+// PRODUCT: section 3.1, any other is refused, also one with two ports. Invariant 9: it is remembered, and so must be short.
 func (c compiled) own(host string) bool {
-	host = strings.TrimSuffix(strings.ToLower(host), ":443")
-	bare := strings.Trim(host, "[]")
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		bare = h
+	host = strings.ToLower(host)
+	bare := host
+	if h, port, err := net.SplitHostPort(host); err == nil {
+		if len(port) > 5 || strings.Trim(port, "0123456789") != "" {
+			return false
+		}
+		host, bare = strings.TrimSuffix(host, ":443"), h
+	} else if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
+		bare = host[1 : len(host)-1]
 	}
 	if bare == "localhost" || slices.Contains(c.hosts, host) || slices.Contains(c.hosts, bare) {
 		return true
 	}
-	_, err := netip.ParseAddr(bare)
-	return err == nil
+	ip, err := netip.ParseAddr(bare)
+	return err == nil && ip.Zone() == ""
 }
 
 // unknownText says that a registry is not known. That nothing unknown is dialled is the point of it.

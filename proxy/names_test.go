@@ -60,6 +60,13 @@ func TestRepository(t *testing.T) {
 		{full, "", "", "ghcr.io/o/app", unknownRegistry},
 		{full, "sub.localhost", "", "ghcr.io/o/app", unknownRegistry},
 		{full, "a b\n", "", "ghcr.io/o/app", unknownRegistry},
+		{full, "localhost:443:443", "", "ghcr.io/o/app", unknownRegistry},
+		{full, "images.corp:5000:443", "", "ghcr.io/o/app", unknownRegistry},
+		{full, "localhost:a", "", "ghcr.io/o/app", unknownRegistry},
+		{full, "localhost:000443", "", "ghcr.io/o/app", unknownRegistry},
+		{full, "127.0.0.1:" + strings.Repeat("1", 30000), "", "ghcr.io/o/app", unknownRegistry},
+		{full, "[fe80::1%" + strings.Repeat("a", 30000) + "]:5000", "", "ghcr.io/o/app", unknownRegistry},
+		{full, "[::1", "", "ghcr.io/o/app", unknownRegistry},
 
 		// 2. ns names the registry, and the whole path is the repository.
 		{full, "localhost", "ghcr.io", "docker.io/app", "ghcr.io/docker.io/app"},
