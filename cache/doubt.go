@@ -23,8 +23,15 @@ const (
 // A window is a time in which files may have changed without being durable.
 type window struct{ from, to time.Time }
 
-// doubtAfter returns what is to be doubted when a process has died that did something last at the given time.
-func doubtAfter(died time.Time) window { return window{died.Add(-doubtBefore), time.Now()} }
+// doubtAfter returns what is to be doubted when a process has died that did something last at the given time. The clock may
+// have been set back since, as a power cut does to a machine that has none of its own.
+func doubtAfter(died time.Time) window {
+	w := window{died.Add(-doubtBefore), time.Now()}
+	if w.to.Before(died) {
+		w.to = died
+	}
+	return w
+}
 
 // doubts tells whether a file changed in the window.
 func (w window) doubts(info fs.FileInfo) bool {

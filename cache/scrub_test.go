@@ -287,6 +287,26 @@ func TestDoubtIsForWhatChangedOfLate(t *testing.T) {
 	}
 }
 
+// The clock after a power cut may be behind what the dead process did, as that of a bubble is.
+func TestDoubtAfterTheClockWasSetBack(t *testing.T) {
+	dir := t.TempDir()
+	first := openFolder(t, Options{Dir: dir})
+	wrong := first.stored(shelfContent(1))
+	if err := first.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Truncate(wrong.path, 0), os.Truncate(wrong.path, shelved)); err != nil {
+		t.Fatal(err)
+	}
+	leave(t, dir, "17.lock")
+	synctest.Test(t, func(t *testing.T) {
+		f := openFolder(t, Options{Dir: dir})
+		if _, err := f.Get(wrong.Digest()); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("wrong content: %v", err)
+		}
+	})
+}
+
 func TestProofFindsItGone(t *testing.T) {
 	f := openFolder(t, Options{})
 	f.doubts = []window{{time.Now().Add(-time.Hour), time.Now().Add(time.Hour)}}
