@@ -2,6 +2,7 @@ package trust_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,6 +112,30 @@ func TestSigners(t *testing.T) {
 		// A tag that was revoked is released no more, whoever else still has it.
 		if d := ruled(t, &now, &word{st: claims(c.claims...)}, trust.Rule{Mode: trust.Enforce, Signers: &c.want}).Decide(t.Context(), "ID", trust.Name{Repository: "r.example/a", Tag: "v1"}); d.Reason != trust.UnsignedTag {
 			t.Errorf("%s, not released: %s %s", c.name, d.Verdict, d.Reason)
+		}
+	}
+}
+
+// TestSignersWhoHaveNotSigned: a refusal says who has signed, and cannot be read as if those who have not had.
+func TestSignersWhoHaveNotSigned(t *testing.T) {
+	claim := func(signer string) trust.Claim {
+		return trust.Claim{Target: trust.Target{Digest: digest.FromString("a")}, Role: signer, Signer: signer, Released: true, Expires: start.Add(time.Hour)}
+	}
+	three := []string{"anna", "bob", "cleo"}
+	for _, c := range []struct {
+		threshold int
+		claims    []trust.Claim
+		want      string
+	}{
+		{1, []trust.Claim{claim("mallory")}, "1 of the signers anna, bob, cleo must sign it, and none has"},
+		{2, []trust.Claim{claim("bob")}, "2 of the signers anna, bob, cleo must sign it, and only bob has"},
+		{3, []trust.Claim{claim("cleo"), claim("bob")}, "3 of the signers anna, bob, cleo must sign it, and only bob, cleo have"},
+	} {
+		now := start
+		rule := trust.Rule{Mode: trust.Enforce, Signers: &trust.Signers{Of: three, Threshold: c.threshold}}
+		d := ruled(t, &now, &word{st: claims(c.claims...)}, rule).Decide(t.Context(), "ID", trust.Name{Repository: "r.example/a", Tag: "v1"})
+		if got := d.Message(); !strings.Contains(got, c.want) {
+			t.Errorf("%q is not in %q", c.want, got)
 		}
 	}
 }

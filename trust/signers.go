@@ -52,7 +52,22 @@ func (a *Authority) agreed(want Signers, s SourcePolicy, st Statement) ([]Claim,
 	case len(said) >= want.Threshold:
 		return nil, &Refusal{Reason: SignersDisagree, Text: fmt.Sprintf("%d of the signers %s have signed, but fewer than %d of them a digest that is released", len(said), strings.Join(want.Of, ", "), want.Threshold)}
 	}
-	return nil, &Refusal{Reason: SignerMissing, Text: fmt.Sprintf("%d of %d required signers have signed: %s", len(said), want.Threshold, strings.Join(want.Of, ", "))}
+	return nil, &Refusal{Reason: SignerMissing, Text: fmt.Sprintf("%d of the signers %s must sign it, and %s", want.Threshold, strings.Join(want.Of, ", "), whoSaid(said))}
+}
+
+// whoSaid names the signers of claims that are too few.
+func whoSaid(said []Claim) string {
+	signers := make([]string, len(said))
+	for i, c := range said {
+		signers[i] = c.Signer
+	}
+	switch len(signers) {
+	case 0:
+		return "none has"
+	case 1:
+		return "only " + signers[0] + " has"
+	}
+	return "only " + strings.Join(signers, ", ") + " have"
 }
 
 // said returns the latest word of each signer that is asked for: one claim of each, if it has not expired.
