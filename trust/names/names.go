@@ -58,7 +58,7 @@ func Host(s string) (string, error) {
 func Repository(s string) (string, error) {
 	host, path, ok := strings.Cut(s, "/")
 	if !ok {
-		return "", fmt.Errorf("%.80q has no registry host", s)
+		return "", fmt.Errorf(`%.80q has no registry host: write it in full, as "docker.io/library/nginx"`, s)
 	}
 	host, err := Host(host)
 	if err != nil {

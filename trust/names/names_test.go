@@ -52,7 +52,7 @@ func TestParseMatch(t *testing.T) {
 		{"docker.io/*", "", "docker.io/library/*"},
 		{"*", "", "star"}, {"/**", "", "not a registry host"}, {"quay.io/a*", "", "star"}, {"quay.io/*/a", "", "star"}, {"quay.io/**/*", "", "star"},
 		{"quay.io/a/***", "", "star"}, {"quay/a/*", "", "needs a dot or a port"}, {"quay.io/A/*", "", "not an image name"},
-		{"quay.io", "", `write "quay.io/**"`}, {"quay.io/a:1", "", "not an image name"}, {"", "", "no registry host"},
+		{"quay.io", "", `write "quay.io/**"`}, {"quay.io/a:1", "", "not an image name"}, {"", "", "no registry host"}, {"nginx", "", `no registry host: write it in full, as "docker.io/library/nginx"`},
 	} {
 		m, err := ParseMatch(c.in)
 		if m.String() != c.want || (err == nil) != (c.fault == "") || err != nil && !strings.Contains(err.Error(), c.fault) {
