@@ -193,8 +193,8 @@ func TestDurations(t *testing.T) {
 		"0d": 0, "65535d": 65535 * day,
 		"": -1, "d": -1, "1d12h": -1, "1.5d": -1, "+1d": -1, "-1d": -1, "65536d": -1, "60": -1, "1 m": -1, "1w": -1,
 	} {
-		if d, ok := parseDuration(text); ok != (want >= 0) || ok && d != want {
-			t.Errorf("parseDuration(%q) = %v, %v; want %v", text, d, ok, want)
+		if d, ok := ParseDuration(text); ok != (want >= 0) || ok && d != want {
+			t.Errorf("ParseDuration(%q) = %v, %v; want %v", text, d, ok, want)
 		}
 	}
 }

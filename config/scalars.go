@@ -70,9 +70,9 @@ func (r *reader) duration(least, most string) func(value) time.Duration {
 		if !ok {
 			return 0
 		}
-		low, _ := parseDuration(least)
-		high, _ := parseDuration(most)
-		d, ok := parseDuration(text)
+		low, _ := ParseDuration(least)
+		high, _ := ParseDuration(most)
+		d, ok := ParseDuration(text)
 		switch {
 		case !ok:
 			r.problem(v.place, `%.80q is no duration: write "500ms", "90s", "5m", "72h" or "30d"`, text)
@@ -85,8 +85,8 @@ func (r *reader) duration(least, most string) func(value) time.Duration {
 	}
 }
 
-// parseDuration reads Go's syntax, and whole days.
-func parseDuration(text string) (time.Duration, bool) {
+// ParseDuration reads Go's syntax, and whole days: "30d".
+func ParseDuration(text string) (time.Duration, bool) {
 	if digits, ok := strings.CutSuffix(text, "d"); ok {
 		n, err := strconv.ParseUint(digits, 10, 16)
 		return time.Duration(n) * day, err == nil

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/tagwarden/tagwarden/config"
 	"github.com/tagwarden/tagwarden/proxy/audit"
 )
 
@@ -63,7 +64,7 @@ func auditReportCommand(config *string) *cobra.Command {
 			return printReport(c.OutOrStdout(), report, output)
 		},
 	}
-	c.Flags().StringVar(&since, "since", "", "leave out what is older: a `TIME` as 2026-11-22 or 2026-11-22T08:00:00Z, or so long ago as 36h")
+	c.Flags().StringVar(&since, "since", "", "leave out what is older: a `TIME` as 2026-11-22 or 2026-11-22T08:00:00Z, or so long ago as 36h or 7d")
 	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	return c
 }
@@ -78,10 +79,10 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 			return t, nil
 		}
 	}
-	if ago, err := time.ParseDuration(s); err == nil && ago > 0 {
+	if ago, ok := config.ParseDuration(s); ok && ago > 0 {
 		return now.Add(-ago), nil
 	}
-	return time.Time{}, fmt.Errorf("--since %.80q: write a time as 2026-11-22 or 2026-11-22T08:00:00Z, or how long ago as 36h", s)
+	return time.Time{}, fmt.Errorf("--since %.80q: write a time as 2026-11-22 or 2026-11-22T08:00:00Z, or how long ago as 36h or 7d", s)
 }
 
 // auditFiles returns the logs to read: those that were named, or the one of the configuration.

@@ -117,6 +117,7 @@ func TestParseSince(t *testing.T) {
 		"2026-11-20":           time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC),
 		"2026-11-20T08:00:00Z": time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC),
 		"36h":                  time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC),
+		"7d":                   time.Date(2026, 11, 15, 12, 0, 0, 0, time.UTC),
 	} {
 		if got, err := parseSince(s, now); err != nil || !got.Equal(want) {
 			t.Errorf("%q: got %v, %v", s, got, err)
