@@ -104,8 +104,11 @@ func pruneCommand(file *string) *cobra.Command {
 		Args:  exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			n, ok := config.ParseSize(to)
-			if all == (to != "") || !all && !ok {
+			if all == (to != "") {
 				return usageError{errors.New("cache prune: say either --to SIZE or --all")}
+			}
+			if !all && !ok {
+				return usageError{fmt.Errorf(`cache prune: --to %.80q is no size: write "50GiB", "512MiB" or bytes`, to)}
 			}
 			return withCache(c, *file, func(s *cache.Store) error {
 				gone, err := s.Prune(c.Context(), n)

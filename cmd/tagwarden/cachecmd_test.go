@@ -43,6 +43,7 @@ func TestCacheCommands(t *testing.T) {
 		{"cache scrub --rate 1GiB", 0, "0 damaged files set aside"},
 		{"cache stats", 0, "damaged, set aside     1 file"},
 		{"cache prune", 2, "either --to SIZE or --all"},
+		{"cache prune --to much", 2, `--to "much" is no size`},
 		{"cache prune --to 1MiB --all", 2, "either --to SIZE or --all"},
 		{"cache prune --to 1MiB", 0, "0 bytes removed, 0 files"},
 		{"cache prune --all", 0, "4 bytes removed, 1 file"},
