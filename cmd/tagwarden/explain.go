@@ -33,29 +33,27 @@ func explainCommand(file *string) *cobra.Command {
 			if output != "text" && output != "json" {
 				return usageError{fmt.Errorf("explain: -o %q: text or json", output)}
 			}
+			id, notPast := ulid.ParseStrict(args[0])
+			var e explanation
+			if admin != "" && notPast != nil {
+				// The running gateway has the configuration.
+				var err error
+				if e, err = askRunning(c.Context(), admin, args[0]); err != nil {
+					return err
+				}
+				return e.end(c.OutOrStdout(), output)
+			}
 			cfg, err := load(*file, c.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			if id, err := ulid.ParseStrict(args[0]); err == nil {
+			if notPast == nil {
 				return explainPast(cfg, id.String(), c.OutOrStdout())
 			}
-			var e explanation
-			if admin != "" {
-				e, err = askRunning(c.Context(), admin, args[0])
-			} else {
-				e, err = explainHere(c.Context(), cfg, args[0])
-			}
-			if err != nil {
+			if e, err = explainHere(c.Context(), cfg, args[0]); err != nil {
 				return err
 			}
-			if err := e.print(c.OutOrStdout(), output); err != nil {
-				return err
-			}
-			if e.Verdict == trust.Deny.String() || e.Verdict == trust.Undecided.String() {
-				return errSaid
-			}
-			return nil
+			return e.end(c.OutOrStdout(), output)
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
@@ -96,6 +94,17 @@ type claim struct {
 	Digest   string   `json:"digest"`
 	Keys     []string `json:"keys"`
 	Released bool     `json:"released"`
+}
+
+// end prints the explanation; the command fails for what is refused.
+func (e explanation) end(w io.Writer, output string) error {
+	if err := e.print(w, output); err != nil {
+		return err
+	}
+	if e.Verdict == trust.Deny.String() || e.Verdict == trust.Undecided.String() {
+		return errSaid
+	}
+	return nil
 }
 
 // An explainer has what it takes to explain.

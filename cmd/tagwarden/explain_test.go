@@ -58,6 +58,10 @@ rules: [{match: ghcr.io/a/*, mode: deny}]
 	if out, status := command(t, "explain", "--config", file, "ghcr.io/a/b:v1"); status != 1 || !strings.Contains(out, "rule_deny") || !strings.Contains(out, "ghcr.io/a/* is the most specific match") {
 		t.Errorf("%d %s", status, out)
 	}
+	// The running gateway has a configuration of its own.
+	if out, status := command(t, "explain", "--config", file+".gone", "--admin", "ftp://x", "a"); status != exitUsage {
+		t.Errorf("%d %s", status, out)
+	}
 	for _, args := range [][]string{{"explain", "--config", file, "--admin", "ftp://x", "a"}, {"explain", "--config", file, "A B"}, {"explain", "--config", file, "-o", "xml", "a"}} {
 		if out, status := command(t, args...); status != exitUsage {
 			t.Errorf("%v: %d %s", args, status, out)
