@@ -211,7 +211,7 @@ func TestClientUsage(t *testing.T) {
 	}{
 		{overHTTP, "", 2, "containerd, docker, podman or crio"},
 		{overHTTP, "nerdctl", 2, `"nerdctl" is not one of containerd, docker, podman or crio`},
-		{overHTTP, "podman now", 2, "podman: accepts 0 arg(s)"},
+		{overHTTP, "podman now", 2, "client podman: takes 0 arguments, not 1"},
 		{overHTTP, "podman --variant digests", 2, "unknown flag: --variant"},
 		{overHTTP, "containerd --variant loose", 2, `--variant "loose": strict or digests`},
 		{noHosts, "podman", 2, "the configuration has no hosts: give the gateway's address with --gateway"},

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -35,13 +36,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	c.SetArgs(args)
 	c.SetOut(stdout)
 	c.SetErr(stderr)
-	err := c.ExecuteContext(ctx)
+	said, err := c.ExecuteContextC(ctx)
 	var usage usageError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "tagwarden: %v; see \"tagwarden --help\"\n", err)
+		fmt.Fprintf(stderr, "tagwarden: %v; see \"%s --help\"\n", err, said.CommandPath())
 		return exitUsage
 	case errors.Is(err, errSaid):
 		return exitFailed
@@ -82,8 +83,8 @@ func commands() *cobra.Command {
 // exactly returns the check that a command has n arguments.
 func exactly(n int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		if err := cobra.ExactArgs(n)(c, args); err != nil {
-			return usageError{fmt.Errorf("%s: %w", c.Name(), err)}
+		if len(args) != n {
+			return usageError{fmt.Errorf("%s: takes %s, not %d", strings.TrimPrefix(c.CommandPath(), "tagwarden "), count(n, "argument", "arguments"), len(args))}
 		}
 		return nil
 	}

@@ -37,11 +37,11 @@ func resetCommand(file *string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "reset SOURCE COLLECTION | reset --clock",
 		Short: "Forget what was trusted of one repository, or the floor of the clock; the gateway must not be running",
-		Args: func(c *cobra.Command, args []string) error {
-			if clock {
-				return exactly(0)(c, args)
+		Args: func(_ *cobra.Command, args []string) error {
+			if clock && len(args) == 0 || !clock && len(args) == 2 {
+				return nil
 			}
-			return exactly(2)(c, args)
+			return usageError{fmt.Errorf("state reset: say either SOURCE and COLLECTION, or --clock; COLLECTION is the name of an image, or %q if SOURCE is one repository for all images", tuf.Whole)}
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := load(*file, c.ErrOrStderr())

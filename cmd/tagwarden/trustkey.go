@@ -63,6 +63,10 @@ func keyGenerateCommand(f *trustFlags) *cobra.Command {
 			if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("%s: public key file already exists", file)
 			}
+			// Before the private key is kept: it would be left behind, and sign for a signer whom nobody has added.
+			if _, err := os.Stat(filepath.Dir(file)); err != nil {
+				return err
+			}
 			keys, err := f.keychain(c, "")
 			if err != nil {
 				return err
