@@ -90,7 +90,7 @@ func look(ctx context.Context, r upstream.Registries, n trust.Name, d digest.Dig
 	var err error
 	if d == "" {
 		if d, err = r.Resolve(ctx, n.Repository, n.Tag); err != nil {
-			return upstreamImage{}, err
+			return upstreamImage{}, fmt.Errorf("%s: %w", n, err)
 		}
 	}
 	// TUF: section 3.4, an entry has the sha256 of the manifest.
@@ -99,7 +99,7 @@ func look(ctx context.Context, r upstream.Registries, n trust.Name, d digest.Dig
 	}
 	body, _, err := r.Manifest(ctx, n.Repository, d)
 	if err != nil {
-		return upstreamImage{}, err
+		return upstreamImage{}, fmt.Errorf("%s@%s: %w", n, d, err)
 	}
 	if got := digest.FromBytes(body); got != d {
 		return upstreamImage{}, fmt.Errorf("%s: its registry sent %s for %s", n, got, d)
