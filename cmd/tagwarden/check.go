@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -44,6 +46,9 @@ func checkCommand(file *string) *cobra.Command {
 			}
 			defer decider.close()
 			if _, err := newRegistries(cfg, nil); err != nil {
+				return err
+			}
+			if _, err := keyPair(cfg); err != nil {
 				return err
 			}
 			if online {
@@ -157,6 +162,9 @@ func load(file string, stderr io.Writer) (*config.Config, error) {
 	if problems, ok := err.(config.Problems); ok {
 		fmt.Fprintln(stderr, problems)
 		return nil, errSaid
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: say where the configuration is with --config, or make one with \"tagwarden init\"", err)
 	}
 	return cfg, err
 }

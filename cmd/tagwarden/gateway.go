@@ -93,13 +93,10 @@ func (g *gateway) generation(cfg *config.Config) (*generation, error) {
 		before = old.decider
 	}
 	var err error
-	if cfg.TLS != nil {
-		pair, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
-		if err != nil {
-			return nil, fmt.Errorf("tls: %w", err)
-		}
-		next.pair = &pair
-	} else if old := g.current.Load(); old != nil {
+	if next.pair, err = keyPair(cfg); err != nil {
+		return nil, err
+	}
+	if old := g.current.Load(); old != nil && next.pair == nil {
 		next.pair = old.pair // the listener goes on as it began
 	}
 	if next.registries, err = newRegistries(cfg, g.o.sent); err != nil {
@@ -124,6 +121,18 @@ func (g *gateway) generation(cfg *config.Config) (*generation, error) {
 		Prefetch: g.o.ahead, Platforms: cfg.Cache.Platforms, CacheSize: cfg.Cache.Size,
 	})
 	return next, nil
+}
+
+// keyPair reads the certificate that clients see, and its key; nil without TLS.
+func keyPair(cfg *config.Config) (*tls.Certificate, error) {
+	if cfg.TLS == nil {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
+	if err != nil {
+		return nil, fmt.Errorf("tls: certificate %s with key %s: %w", cfg.TLS.Cert, cfg.TLS.Key, err)
+	}
+	return &pair, nil
 }
 
 // reload reads the configuration again and takes it over. After an error the one before goes on.
@@ -174,6 +183,7 @@ func (g *gateway) watch(ctx context.Context) {
 			return
 		case <-g.hangup:
 			g.reopenAudit(true)
+			rejected = "" // whoever asks for a reload is told what came of it
 		case <-tick.C:
 			g.reopenAudit(false)
 			waited++

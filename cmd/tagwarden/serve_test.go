@@ -3,15 +3,18 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/tagwarden/tagwarden/config"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // TestAwaitedDecisionsAreRecorded: what goes on beside answers when the gateway is told to end has its line in the audit log.
@@ -69,4 +72,32 @@ rules: [{match: "**", mode: deny}]
 	if !strings.Contains(lines.String(), "awaited\n") {
 		t.Errorf("the audit log has %q", lines.String())
 	}
+}
+
+// TestHangupIsAnswered: who asks for a reload is told each time that the configuration is rejected, also for the same reason.
+//
+// PRODUCT: section 6, a rejected config leaves the old one running and says so.
+func TestHangupIsAnswered(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tagwarden.yaml")
+	if err := os.WriteFile(file, []byte("rules: 5\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan string, 8)
+	g := newGateway(file, zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{}), zapcore.AddSync(io.Discard), zapcore.InfoLevel), zap.Hooks(func(e zapcore.Entry) error {
+		told <- e.Message
+		return nil
+	})))
+	cfg := &config.Config{}
+	g.current.Store(&generation{cfg: cfg, print: fingerprint(file, cfg)})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); g.watch(ctx) }()
+	for range 2 {
+		g.hangup <- syscall.SIGHUP
+		if got := <-told; got != "configuration rejected, the one before goes on" {
+			t.Errorf("told %q", got)
+		}
+	}
+	cancel()
+	<-ended
 }
