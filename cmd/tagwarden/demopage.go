@@ -117,7 +117,7 @@ Sign the refused tag from a second terminal, and it pulls at once:
 Look behind it:
 
   {{.Tagwarden}} explain {{.Unsigned}}
-  TAGWARDEN_REPOSITORY_PASSPHRASE={{.Passphrase}} {{.Tagwarden}} trust inspect --pretty {{.Unsigned}}
+  {{.Tagwarden}} trust inspect --pretty {{.Unsigned}}
   curl http://{{.Desk}}/metrics
 
 Configuration, keys, trust data, log and audit log are in {{.Dir}} until the demo ends: Ctrl-C.
