@@ -76,7 +76,7 @@ mutate: ## take each quoted rule check away and require that a test notices (MUT
 	@echo "mutate: a test for every check"
 	@go run ./e2e/mutate $(MUTATE)
 
-release: ## build the binaries of a release, their SBOMs and sums, into bin/release; twice, and compare
+release: ## build the binaries of a release, their SBOMs and sums, into bin/release; twice, and compare (some minutes)
 	@echo "release: tagwarden $(VERSION) for linux on $(ARCHITECTURES)"
 	@rm -rf bin/release
 	@GOBIN='$(CURDIR)/bin/tools' go install $(CYCLONEDX)
