@@ -33,6 +33,8 @@ type Clock struct {
 	mu   sync.Mutex    // guards what follows, and who may change known
 	kept time.Time     // the floor on disk
 	next time.Duration // the tick before which it is not written again
+
+	unread bool // there is a floor on disk that could not be read yet; looked at by whoever writes
 }
 
 // reached is what is known of the time. It is immutable.
@@ -47,13 +49,14 @@ func (r *reached) now(tick time.Duration) time.Time { return r.latest.Add(tick -
 
 // Clock returns the clock of the state folder. Wall is the machine's clock; ticks is one that nobody can set, of which
 // only differences count. A floor that was damaged is told to Options.Observe, and counts as none: the next check that
-// succeeds makes a new one.
+// succeeds makes a new one. One that cannot be read counts as none until it can, and is not written over before.
 func (s *Store) Clock(wall func() time.Time, ticks func() time.Duration) *Clock {
 	c := &Clock{store: s, wall: wall, ticks: ticks, next: ticks()}
 	var err error
 	// PRODUCT: invariant 6, a damaged file is reported and never trusted.
 	if c.kept, err = s.floor(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.o.Observe("", clockFile, err)
+		c.unread = unreadable(err)
 	}
 	c.known.Store(&reached{floor: c.kept, latest: c.kept, at: c.next})
 	return c
@@ -93,9 +96,9 @@ func (c *Clock) Raise(checked time.Time) {
 	if !due {
 		return
 	}
-	err := replace(c.store.o.Dir, clockFile, seal(clockFile, floor.UTC().Format(time.RFC3339Nano)))
+	err := c.write(floor)
 	c.mu.Lock()
-	if err == nil {
+	if err == nil && floor.After(c.kept) {
 		c.kept = floor
 	}
 	c.next = c.ticks() + clockEvery
@@ -103,6 +106,41 @@ func (c *Clock) Raise(checked time.Time) {
 	if err != nil {
 		c.store.o.Observe("", clockFile, fmt.Errorf("state: the floor of the clock is not kept: %w", err))
 	}
+}
+
+// write keeps the floor.
+//
+// PRODUCT: invariant 6, what could not be read at the start is not taken back by writing over it.
+func (c *Clock) write(floor time.Time) error {
+	if c.unread {
+		was, err := c.store.floor()
+		if c.unread = unreadable(err); c.unread {
+			return err
+		}
+		if err == nil && was.After(floor) {
+			c.learn(was)
+			return nil
+		}
+	}
+	return replace(c.store.o.Dir, clockFile, seal(clockFile, floor.UTC().Format(time.RFC3339Nano)))
+}
+
+// learn takes in the floor of a process before this one.
+func (c *Clock) learn(was time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, tick := *c.known.Load(), c.ticks()
+	known.floor, c.kept = was, was
+	if was.After(known.now(tick)) {
+		known.latest, known.at = was, tick
+	}
+	c.known.Store(&known)
+}
+
+// unreadable tells whether a file is there, and may be whole, but could not be read.
+func unreadable(err error) bool {
+	var pathErr *fs.PathError
+	return errors.As(err, &pathErr) && !errors.Is(err, fs.ErrNotExist)
 }
 
 // raise lifts what is known, and tells whether the floor is to be written, by this caller and no other.

@@ -201,6 +201,36 @@ func TestClockDamaged(t *testing.T) {
 	}
 }
 
+// PRODUCT: invariant 6, a floor that could not be read at the start, and can be later, is not lost by writing over it.
+func TestClockUnreadAtFirst(t *testing.T) {
+	dir, m := t.TempDir(), &machine{wall: noon}
+	s, c, _ := m.start(t, dir)
+	m.pass(time.Minute)
+	c.Raise(c.Now())
+	must(t, s.Close())
+	// A link to itself cannot be read by anybody.
+	file := filepath.Join(dir, clockFile)
+	must(t, os.Rename(file, file+".aside"))
+	must(t, os.Symlink(clockFile, file))
+	m.wall = noon.AddDate(0, 0, -9)
+	_, c, told := m.start(t, dir)
+	for range 2 {
+		m.pass(clockEvery)
+		c.Raise(c.Now())
+		says(t, "unread", c, m.wall, m.wall)
+	}
+	if len(*told) != 3 {
+		t.Errorf("told %v", *told)
+	}
+	must(t, os.Rename(file+".aside", file))
+	m.pass(clockEvery)
+	c.Raise(c.Now())
+	says(t, "read at last", c, noon.Add(time.Minute), noon.Add(time.Minute))
+	m.pass(2 * clockEvery)
+	c.Raise(c.Now())
+	says(t, "and later", c, noon.Add(3*time.Minute), noon.Add(time.Minute))
+}
+
 // TestClockReadOnly: who only reads sees the floor, and does not write one.
 func TestClockReadOnly(t *testing.T) {
 	dir, m := t.TempDir(), &machine{wall: noon}
