@@ -194,6 +194,7 @@ func (g *gateway) watch(ctx context.Context) {
 		// Before anything is read: what changes from here on is noticed at the next tick.
 		tried, waited = fingerprint(g.file, g.current.Load().cfg), 0
 		err := g.reload()
+		g.o.metrics.Reloaded(err == nil)
 		if err == nil {
 			rejected = ""
 			continue

@@ -5,6 +5,8 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tagwarden/tagwarden/config"
+	"github.com/tagwarden/tagwarden/proxy/admin"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
@@ -87,6 +90,8 @@ func TestHangupIsAnswered(t *testing.T) {
 		told <- e.Message
 		return nil
 	})))
+	metrics := admin.NewMetrics(admin.MetricsOptions{})
+	g.o = &observer{metrics: metrics}
 	cfg := &config.Config{}
 	g.current.Store(&generation{cfg: cfg, print: fingerprint(file, cfg)})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -97,6 +102,11 @@ func TestHangupIsAnswered(t *testing.T) {
 		if got := <-told; got != "configuration rejected, the one before goes on" {
 			t.Errorf("told %q", got)
 		}
+	}
+	w := httptest.NewRecorder()
+	admin.Handler(nil, metrics, g.serveExplain).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if !strings.Contains(w.Body.String(), "tagwarden_config_last_reload_successful 0\n") {
+		t.Error("no metric says so")
 	}
 	cancel()
 	<-ended

@@ -35,6 +35,7 @@ type Metrics struct {
 	durations *known[string, prometheus.Observer] // by op
 	security  *prometheus.CounterVec
 	dropped   prometheus.Counter
+	reloaded  prometheus.Gauge
 }
 
 // The labels of counters that every request moves.
@@ -72,9 +73,13 @@ func NewMetrics(o MetricsOptions) *Metrics {
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "tagwarden_audit_dropped_total", Help: "Decisions that are missing in the audit log.",
 		}),
+		reloaded: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "tagwarden_config_last_reload_successful", Help: "Whether the configuration that is there was taken over: 0 while it is rejected, and the one before goes on.",
+		}),
 	}
+	m.reloaded.Set(1)
 	m.registry.MustRegister(
-		decisions, m.refreshes, m.up, m.expiries, lookups, m.befell, m.upstream, durations, m.security, m.dropped, buildInfo(o.Version),
+		decisions, m.refreshes, m.up, m.expiries, lookups, m.befell, m.upstream, durations, m.security, m.dropped, m.reloaded, buildInfo(o.Version),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	if o.CacheBytes != nil {
@@ -170,6 +175,15 @@ func (m *Metrics) Upstream(registry, code string) { m.upstream.WithLabelValues(r
 // Answered counts one answered request for an op, such as "manifest".
 func (m *Metrics) Answered(op string, took time.Duration) {
 	m.durations.get(op).Observe(took.Seconds())
+}
+
+// Reloaded tells whether the configuration was taken over, or was rejected.
+func (m *Metrics) Reloaded(taken bool) {
+	value := 0.0
+	if taken {
+		value = 1
+	}
+	m.reloaded.Set(value)
 }
 
 // Security counts one security event of a kind.

@@ -67,6 +67,16 @@ func TestMetrics(t *testing.T) {
 		`upstream_requests_total{code="2xx",registry="docker.io"} 1`)
 }
 
+// Until a configuration is rejected, all is well; and again when one is taken over.
+func TestReloaded(t *testing.T) {
+	m := NewMetrics(MetricsOptions{})
+	equal(t, scrape(t, m, "config"), `config_last_reload_successful 1`)
+	m.Reloaded(false)
+	equal(t, scrape(t, m, "config"), `config_last_reload_successful 0`)
+	m.Reloaded(true)
+	equal(t, scrape(t, m, "config"), `config_last_reload_successful 1`)
+}
+
 // An alert on an increase needs the zero before it, so every kind is there from the start.
 func TestSecurity(t *testing.T) {
 	m := NewMetrics(MetricsOptions{})
@@ -161,7 +171,7 @@ func TestNames(t *testing.T) {
 		}
 	}
 	want := []string{
-		"audit_dropped_total", "build_info", "cache_bytes", "cache_events_total", "cache_requests_total", "decisions_total", "metadata_expiry_seconds", "request_duration_seconds",
+		"audit_dropped_total", "build_info", "cache_bytes", "cache_events_total", "cache_requests_total", "config_last_reload_successful", "decisions_total", "metadata_expiry_seconds", "request_duration_seconds",
 		"security_events_total", "source_refresh_total", "source_up", "upstream_requests_total",
 	}
 	if !slices.Equal(got, want) {
