@@ -51,6 +51,11 @@ func checkCommand(file *string) *cobra.Command {
 			if _, err := keyPair(cfg); err != nil {
 				return err
 			}
+			for _, r := range cfg.Rules {
+				if !r.Until.IsZero() && !time.Now().Before(r.Until) {
+					fmt.Fprintf(c.ErrOrStderr(), "%s: rule %s has ended, its last day was %s: the tags that it matches are refused\n", *file, r.Name, r.Until.Add(-time.Nanosecond).UTC().Format(time.DateOnly))
+				}
+			}
 			if online {
 				return checkOnline(c.Context(), cfg, decider, args, c.OutOrStdout())
 			}
