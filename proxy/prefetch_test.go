@@ -341,3 +341,34 @@ func TestPrefetchFair(t *testing.T) {
 		t.Errorf("%v", turns)
 	}
 }
+
+// PRODUCT: invariant 9. All tags are looked at once an hour, and what failed is tried once more when its time has come: between
+// the two nothing goes round.
+func TestPrefetchRests(t *testing.T) {
+	p := NewPrefetch()
+	now := start
+	p.now, p.looked = func() time.Time { return now }, start
+	tag := trust.Name{Repository: "good.example/app", Tag: "v1"}
+	p.served(trust.Decision{Name: tag, Source: "site"}, digest.FromString("old"))
+	plan := func(what string, want int, rest time.Duration) {
+		t.Helper()
+		pending, wait := p.plan()
+		if len(pending) != want || wait != rest {
+			t.Errorf("%s: %d pending, and %s of rest, want %d and %s", what, len(pending), wait, want, rest)
+		}
+		for _, n := range pending {
+			if !p.take(n) {
+				t.Errorf("%s: %s is not taken", what, n)
+			}
+			p.drop(n)
+		}
+	}
+	plan("at first", 0, lookEvery)
+	now = now.Add(lookEvery)
+	plan("after an hour", 1, lookEvery)
+	p.note(tag, digest.FromString("new"), context.DeadlineExceeded)
+	plan("what failed rests", 0, retryAfter)
+	now = now.Add(retryAfter)
+	plan("its time has come", 1, lookEvery-retryAfter)
+	plan("and is over", 0, lookEvery-retryAfter)
+}

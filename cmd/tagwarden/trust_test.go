@@ -16,9 +16,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/tagwarden/tagwarden/config"
 	"github.com/tagwarden/tagwarden/proxy/upstreamtest"
+	"github.com/tagwarden/tagwarden/trust"
 	"github.com/tagwarden/tagwarden/trust/signing"
 	"github.com/tagwarden/tagwarden/trust/trusttest"
 )
@@ -207,5 +209,19 @@ func TestParseDays(t *testing.T) {
 		if err := setExpiry(&e, []string{s}); err == nil {
 			t.Errorf("%q is an expiry", s)
 		}
+	}
+}
+
+// TestInspectSigners: who has signed another digest, or released it only, is no signer of what is released.
+func TestInspectSigners(t *testing.T) {
+	claim := func(role, signer, content string, released bool) trust.Claim {
+		return trust.Claim{Target: trust.Target{Digest: digest.FromString(content)}, Role: role, Signer: signer, Released: released}
+	}
+	var p trustPage
+	p.addStatement("v1", trust.Statement{Claims: []trust.Claim{
+		claim("targets/releases", "releases", "new", true), claim("targets/alice", "alice", "new", false), claim("targets/bob", "bob", "old", false),
+	}})
+	if len(p.SignedTags) != 1 || p.SignedTags[0].Digest != digest.FromString("new").Encoded() || !slices.Equal(p.SignedTags[0].Signers, []string{"alice"}) {
+		t.Errorf("%+v", p.SignedTags)
 	}
 }
