@@ -136,6 +136,40 @@ func TestState(t *testing.T) {
 	}
 }
 
+// TestStateThatCannotBeRead: what cannot be read now is neither lost nor damaged, and nothing begins again without it.
+//
+// PRODUCT: invariant 6.
+func TestStateThatCannotBeRead(t *testing.T) {
+	repo := newRepo()
+	repo.Publish()
+	w := rig(t, repo)
+	refreshed(t, w.open())
+	slot, err := filepath.Glob(filepath.Join(w.dir(), "site", "*", "0"))
+	if err != nil || len(slot) != 1 {
+		t.Fatalf("%v, %v", slot, err)
+	}
+	aside := slot[0] + ".aside"
+	if err := errors.Join(os.Rename(slot[0], aside), os.Mkdir(slot[0], 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	v := w.open()
+	for range 2 {
+		if s, err := v.Load(t.Context()); s != nil || err == nil || trust.ReasonOf(err) != trust.StateUnavailable {
+			t.Errorf("loaded %v, %v", s, err)
+		}
+		refuses(t, v, trust.StateUnavailable)
+	}
+	if got := w.kinds(); len(got) > 0 {
+		t.Errorf("events %v", got)
+	}
+	if err := errors.Join(os.Remove(slot[0]), os.Rename(aside, slot[0])); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := v.Load(t.Context()); err != nil || says(s, app) != "good" {
+		t.Errorf("there again: %v", err)
+	}
+}
+
 // dir returns the state folder.
 func (w *world) dir() string {
 	f, err := filepath.Glob(filepath.Join(filepath.Dir(w.t.TempDir()), "*", "lock"))
@@ -173,6 +207,18 @@ func TestPinMissing(t *testing.T) {
 	w.pin = good
 	if got := says(refreshed(t, v), app); got != "good" {
 		t.Error(got)
+	}
+	// After a restart what was kept waits for its root: the pin has not changed.
+	w.pin, v = nil, f.Open(Whole)
+	if s, err := v.Load(t.Context()); s != nil || err == nil || trust.ReasonOf(err) != trust.RootNotPinned {
+		t.Errorf("restarted without a root: %v, %v", s, err)
+	}
+	w.pin = good
+	if s, err := v.Load(t.Context()); err != nil || says(s, app) != "good" {
+		t.Errorf("restarted, and the root is back: %v", err)
+	}
+	if got := w.kinds(); len(got) > 0 {
+		t.Errorf("events %v", got)
 	}
 }
 

@@ -2,6 +2,8 @@ package tuf
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
@@ -58,6 +60,57 @@ func TestExpiredTargetsAreNotTaken(t *testing.T) {
 	repo.Now = repo.Now.AddDate(0, 0, 2)
 	repo.Next()
 	if _, err := v.Refresh(t.Context()); trust.ReasonOf(err) != trust.MetadataExpired || !strings.Contains(err.Error(), "targets v1 expired") {
+		t.Error(err)
+	}
+}
+
+// TestExpiredRootIsNotTaken: a root that expires while the source has nothing new ends that the check succeeds.
+//
+// TUF: section 5.3.10.
+func TestExpiredRootIsNotTaken(t *testing.T) {
+	repo := newRepo()
+	repo.Root.Expires = repo.Now.AddDate(0, 0, 1)
+	repo.Publish()
+	v := rig(t, repo).open()
+	refreshed(t, v)
+	repo.Now = repo.Now.AddDate(0, 0, 2)
+	if _, err := v.Refresh(t.Context()); trust.ReasonOf(err) != trust.MetadataExpired || !strings.Contains(err.Error(), "root v1 expired") {
+		t.Error(err)
+	}
+}
+
+// TestForbiddenTimestamp: a store that forbids the timestamp could not be asked, and the refusal says for what.
+func TestForbiddenTimestamp(t *testing.T) {
+	repo := newRepo()
+	repo.Publish()
+	w := rig(t, repo)
+	w.source = sourceFunc(func(ctx context.Context, file string, limit int64) ([]byte, error) {
+		if file == "timestamp.json" {
+			return nil, fs.ErrPermission
+		}
+		return repo.Fetch(ctx, file, limit)
+	})
+	var r *trust.Refusal
+	if _, err := w.open().Refresh(t.Context()); !errors.As(err, &r) || r.Reason != trust.SourceUnreachable || !strings.Contains(r.Text, "timestamp.json") {
+		t.Error(err)
+	}
+}
+
+// TestSetIsBounded: files that came in many updates are not more in all than what can be loaded again.
+//
+// PRODUCT: invariant 9.
+func TestSetIsBounded(t *testing.T) {
+	repo := newRepo()
+	repo.Publish()
+	w := rig(t, repo)
+	repo.RotateRoot()
+	repo.Publish()
+	v := w.format().open(Whole)
+	refreshed(t, v)
+	repo.Next()
+	v.base.roots[0] = make([]byte, maxUpdate)
+	u := update{src: repo, base: v.base, held: true, seen: v.seen, now: now}
+	if _, err := u.run(t.Context()); err == nil || trust.ReasonOf(err) != trust.MetadataInvalid {
 		t.Error(err)
 	}
 }

@@ -303,6 +303,79 @@ func TestTwoFilesOfOneVersion(t *testing.T) {
 	}
 }
 
+// TestDisputeOfEachAuthority: a role that two delegate under different keys is refused under both for as long as two files
+// of its version were seen, and what is noted of an earlier version goes.
+//
+// PRODUCT: invariant 6.
+func TestDisputeOfEachAuthority(t *testing.T) {
+	repo := newRepo()
+	role, behind := releases(repo), repo.Delegations[1]
+	g := behind.Grant(role)
+	g.Keys, g.Paths = append(slices.Clone(role.Keys), trusttest.NewKey(trusttest.Ed25519)), []string{web}
+	role.Sign(web, "good")
+	repo.Publish()
+	w := rig(t, repo)
+	v := w.format().open(Whole)
+	refreshed(t, v)
+	role.Sign(app, "evil")
+	role.Sign(web, "evil")
+	for range 3 {
+		repo.Next()
+		for _, v := range []trust.Verifier{v, w.open()} {
+			s := refreshed(t, v)
+			for _, target := range []string{app, web} {
+				if got := says(s, target); got != "metadata_rollback" {
+					t.Errorf("%s: %s", target, got)
+				}
+			}
+		}
+	}
+	if got := len(v.base.nodes[role.Name].disputed); got != 2 {
+		t.Errorf("disputed under %d sets of keys, want 2", got)
+	}
+	behind.Grants = nil
+	repo.Next(behind, role)
+	if got := says(refreshed(t, v), app); got != "evil" {
+		t.Errorf("a later version: %s", got)
+	}
+	role.Sign(app, "other")
+	repo.Next()
+	if got := says(refreshed(t, v), app); got != "metadata_rollback" {
+		t.Errorf("another file of the later version: %s", got)
+	}
+	if got := v.base.nodes[role.Name].disputed; len(got) != 1 {
+		t.Errorf("noted %v, want the later version alone", got)
+	}
+}
+
+// TestFailuresAreSaidOnce: roles that may not be used are told when they change, and not with every update.
+func TestFailuresAreSaidOnce(t *testing.T) {
+	repo := newRepo()
+	repo.Delegations[0].Expires = now.AddDate(0, 0, -1)
+	repo.Publish()
+	w := rig(t, repo)
+	v := w.open()
+	for _, c := range []struct {
+		name   string
+		change func()
+		want   []trust.EventKind
+	}{
+		{"one", func() {}, []trust.EventKind{trust.EventVerification}},
+		{"the same", func() { repo.Next() }, nil},
+		{"another as well", func() {
+			repo.Delegations[1].Expires = now.AddDate(0, 0, -1)
+			repo.Next(repo.Delegations[1])
+		}, []trust.EventKind{trust.EventVerification}},
+		{"the same two", func() { repo.Next() }, nil},
+	} {
+		c.change()
+		refreshed(t, v)
+		if got := w.kinds(); !slices.Equal(got, c.want) {
+			t.Errorf("%s: events %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
 // TestConcurrent: who looks names up while updates run sees one state of the repository or another, and never a mixture.
 func TestConcurrent(t *testing.T) {
 	repo := newRepo()
