@@ -237,3 +237,51 @@ func TestKeptRootOfAStranger(t *testing.T) {
 		t.Errorf("%v, %v, events %v", s != nil, err, w.events)
 	}
 }
+
+// DCT: W5, who looks in more often than a newer root is asked for does not put the asking off.
+func TestProbeIsNotPutOff(t *testing.T) {
+	n := newRepo()
+	w := taken(t, n, pinOf(n))
+	v := w.open()
+	for i, want := range []bool{true, false, true} {
+		n.Asked()
+		w.good(v, 1)
+		if asked := slices.Contains(n.Asked(), "2.root.json"); asked != want {
+			t.Errorf("refresh %d: newer root asked for: %v", i, asked)
+		}
+		w.now = w.now.Add(probeEvery * 2 / 3)
+	}
+}
+
+// TestEventsOfASet: trust on first use is said out loud, and once; what of a set does not verify is said with that set.
+func TestEventsOfASet(t *testing.T) {
+	for _, tofu := range []bool{false, true} {
+		n := newRepo()
+		n.Publish()
+		w := rig(t, n, pinOf(n))
+		var first []trust.EventKind
+		if tofu {
+			w.pin, first = Pin{TOFU: true}, []trust.EventKind{trust.EventFirstUse}
+		}
+		v := w.open()
+		says := func(what string, want []trust.EventKind) {
+			t.Helper()
+			if _, err := v.Refresh(t.Context()); err != nil {
+				t.Errorf("tofu %v, %s: %v", tofu, what, err)
+			}
+			var got []trust.EventKind
+			for _, e := range w.events {
+				got = append(got, e.Kind)
+			}
+			if w.events = nil; !slices.Equal(got, want) {
+				t.Errorf("tofu %v, %s: events %v, want %v", tofu, what, got, want)
+			}
+		}
+		says("first", first)
+		n.Next()
+		says("next", nil)
+		n.Delegations[0].Tamper = spoilSignature
+		n.Next(n.Delegations[0])
+		says("a role that does not verify", []trust.EventKind{trust.EventVerification})
+	}
+}

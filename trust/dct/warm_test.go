@@ -250,12 +250,14 @@ func TestStateMustBeKept(t *testing.T) {
 	n := newRepo()
 	n.Publish()
 	w := rig(t, n, pinOf(n))
+	v := w.open()
+	if _, err := v.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(w.dir, "fixtures"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.open().Refresh(t.Context()); trust.ReasonOf(err) != trust.StateUnavailable {
-		t.Errorf("%v, want state_unavailable", err)
-	}
+	w.refuses(v, trust.StateUnavailable)
 }
 
 // TestChangedPinKeepsTheFloors: DCT W4, what was seen under another pin is what nothing may be older than.
