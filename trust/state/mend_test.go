@@ -1,6 +1,8 @@
 package state
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,11 +27,12 @@ func TestMend(t *testing.T) {
 		for i, slot := range slots {
 			s, c := saved(t)
 			must(t, spoil(filepath.Join(c.dir, slot)))
+			spoilt, _ := os.ReadFile(filepath.Join(c.dir, slot))
 			reader, err := Open(t.Context(), Options{Dir: s.o.Dir, ReadOnly: true})
 			must(t, err)
 			got, err := reader.Collection("corp", "r.example/app").Load()
 			check(t, name+" in "+slot+", read only", got, err, 2)
-			if data, _ := os.ReadFile(filepath.Join(c.dir, slot)); len(data) > len(older) {
+			if data, _ := os.ReadFile(filepath.Join(c.dir, slot)); !bytes.Equal(data, spoilt) {
 				t.Errorf("%s in %s: a reader has written", name, slot)
 			}
 			got, err = s.Collection("corp", "r.example/app").Load()
@@ -38,6 +41,37 @@ func TestMend(t *testing.T) {
 			got, err = s.Collection("corp", "r.example/app").Load()
 			check(t, name+" in "+slot+", then the other is lost", got, err, 2)
 		}
+	}
+}
+
+// PRODUCT: invariant 6, a record that reads but cannot be written again serves, nothing else is put in the place of its
+// other copy, and that it has none is said; where both are whole there is nothing to say.
+func TestMendWithoutSpelling(t *testing.T) {
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	for _, f := range []File{{namePart, []byte("3\n2026-11-22T12:03:00Z\nr.example/app\n")}, {"dossiér?", []byte("x")}} {
+		must(t, w.WriteHeader(&tar.Header{Name: f.Name, Mode: 0o600, Size: int64(len(f.Data)), Format: tar.FormatPAX}))
+		_, err := w.Write(f.Data)
+		must(t, err)
+	}
+	must(t, w.Close())
+	// The writer makes no file whose name is that of a folder, so another letter stands in for the slash.
+	data := slotOf(bytes.ReplaceAll(archive.Bytes(), []byte("iér?"), []byte("iér/")))
+	s, c := saved(t)
+	told := 0
+	s.o.Observe = func(string, string, error) { told++ }
+	for _, slot := range slots {
+		must(t, os.WriteFile(filepath.Join(c.dir, slot), data, 0o600))
+	}
+	if r, err := c.Load(); err != nil || len(r.Files) != 1 || told != 0 {
+		t.Fatalf("both: %+v, %v, told %d times", r, err, told)
+	}
+	must(t, os.Remove(filepath.Join(c.dir, "1")))
+	if r, err := c.Load(); err != nil || len(r.Files) != 1 || told != 2 {
+		t.Errorf("one: %+v, %v, told %d times, want of the loss and of what stands in the way", r, err, told)
+	}
+	if _, err := os.Stat(filepath.Join(c.dir, "1")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("something was put in its place: %v", err)
 	}
 }
 

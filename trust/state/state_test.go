@@ -99,6 +99,13 @@ func TestDamage(t *testing.T) {
 			must(t, err)
 			must(t, os.WriteFile(file, data, 0o600))
 		},
+		"no time": func(t *testing.T, file string) {
+			data, err := encode(99, "r.example/app", record(9))
+			must(t, err)
+			_, archive, _ := bytes.Cut(data, []byte("\n"))
+			archive = bytes.Replace(archive, []byte("2026-11-"), []byte("2026-31-"), 1)
+			must(t, os.WriteFile(file, slotOf(archive), 0o600))
+		},
 	} {
 		for _, slot := range slots {
 			s, c := saved(t)
