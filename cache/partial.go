@@ -58,8 +58,6 @@ func claim(root string) (folder string, release func() error, err error) {
 // sweep removes the folders below root whose lock nobody holds, or that have none. Before, it tells note when they were last
 // changed, which is when a process did something last before it died. If that cannot be noted, the locks stay, for the next
 // sweep to find.
-//
-// PRODUCT: invariant 3: what is doubted is doubted until it is proven, also when this process dies here, or the disk is full.
 func sweep(root string, note func(died time.Time) error) (err error) {
 	entries, err := os.ReadDir(root)
 	if err != nil {
@@ -92,6 +90,7 @@ func sweep(root string, note func(died time.Time) error) (err error) {
 			died = info.ModTime()
 		}
 	}
+	// PRODUCT: invariant 3: what is doubted is doubted until it is proven, also when this process dies here, or the disk is full.
 	noted := died.IsZero() || note(died) == nil
 	for folder, lock := range dead {
 		if !noted {

@@ -67,6 +67,7 @@ func TestRepository(t *testing.T) {
 		{full, "127.0.0.1:" + strings.Repeat("1", 30000), "", "ghcr.io/o/app", unknownRegistry},
 		{full, "[fe80::1%" + strings.Repeat("a", 30000) + "]:5000", "", "ghcr.io/o/app", unknownRegistry},
 		{full, "[::1", "", "ghcr.io/o/app", unknownRegistry},
+		{full, "xlocalhost]", "", "ghcr.io/o/app", unknownRegistry},
 
 		// 2. ns names the registry, and the whole path is the repository.
 		{full, "localhost", "ghcr.io", "docker.io/app", "ghcr.io/docker.io/app"},

@@ -117,7 +117,7 @@ func (c *Clock) write(floor time.Time) error {
 		if c.unread = unreadable(err); c.unread {
 			return err
 		}
-		if err == nil && was.After(floor) {
+		if was.After(floor) {
 			c.learn(was)
 			return nil
 		}

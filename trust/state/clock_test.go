@@ -231,6 +231,22 @@ func TestClockUnreadAtFirst(t *testing.T) {
 	says(t, "and later", c, noon.Add(3*time.Minute), noon.Add(time.Minute))
 }
 
+// TestClockUnreadAndOlder: one that could not be read, and is older than what has been reached meanwhile, gives way.
+func TestClockUnreadAndOlder(t *testing.T) {
+	dir, m := t.TempDir(), &machine{wall: noon}
+	file := filepath.Join(dir, clockFile)
+	must(t, os.Symlink(clockFile, file))
+	s, c, _ := m.start(t, dir)
+	must(t, os.Remove(file))
+	must(t, os.WriteFile(file, seal(clockFile, noon.AddDate(0, 0, -1).Format(time.RFC3339Nano)), 0o600))
+	m.pass(clockEvery)
+	c.Raise(c.Now())
+	says(t, "read at last", c, m.wall, m.wall)
+	must(t, s.Close())
+	_, c, _ = m.start(t, dir)
+	says(t, "after a restart", c, m.wall, m.wall)
+}
+
 // TestClockReadOnly: who only reads sees the floor, and does not write one.
 func TestClockReadOnly(t *testing.T) {
 	dir, m := t.TempDir(), &machine{wall: noon}
