@@ -55,10 +55,10 @@ func claim(root string) (folder string, release func() error, err error) {
 	return "", nil, fmt.Errorf("%s: other processes keep removing new lock files", root)
 }
 
-// sweep removes the folders below root whose lock nobody holds, or that have none. Before, it tells note when they were last
-// changed, which is when a process did something last before it died. If that cannot be noted, the locks stay, for the next
-// sweep to find.
-func sweep(root string, note func(died time.Time) error) (err error) {
+// sweep removes the folders below root whose lock nobody holds, or that have none. Before, it tells note when they were
+// changed, from the earliest to the latest, which is when processes did something last before they died. If that cannot be
+// noted, the locks stay, for the next sweep to find.
+func sweep(root string, note func(first, last time.Time) error) (err error) {
 	entries, err := os.ReadDir(root)
 	if err != nil {
 		return err
@@ -69,7 +69,7 @@ func sweep(root string, note func(died time.Time) error) (err error) {
 			lock.Close()
 		}
 	}()
-	var died time.Time
+	var first, last time.Time
 	for _, e := range entries {
 		folder := filepath.Join(root, strings.TrimSuffix(e.Name(), lockSuffix))
 		if dead[folder] == nil {
@@ -86,12 +86,21 @@ func sweep(root string, note func(died time.Time) error) (err error) {
 			}
 			dead[folder] = lock
 		}
-		if info, err := e.Info(); err == nil && info.ModTime().After(died) { // if it is gone, another sweep was here
-			died = info.ModTime()
+		info, err := e.Info()
+		if err != nil {
+			continue // another sweep was here
+		}
+		at := info.ModTime()
+		// PRODUCT: invariant 3: each death is doubted, also one that an earlier sweep could not note.
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
+		if at.After(last) {
+			last = at
 		}
 	}
 	// PRODUCT: invariant 3: what is doubted is doubted until it is proven, also when this process dies here, or the disk is full.
-	noted := died.IsZero() || note(died) == nil
+	noted := first.IsZero() || note(first, last) == nil
 	for folder, lock := range dead {
 		if !noted {
 			err = errors.Join(err, os.RemoveAll(folder))

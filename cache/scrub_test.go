@@ -201,7 +201,7 @@ func TestDoubtLasts(t *testing.T) {
 	}
 	// Deaths are remembered up to a number, and none is forgotten over a later one.
 	for range maxDoubts + 3 {
-		f.suspect(time.Now())
+		f.suspect(time.Now(), time.Now())
 	}
 	if again := readDoubts(filepath.Join(dir, "doubts")); len(again) != maxDoubts || !again[0].from.Equal(f.doubts[0].from) || again[0].from.After(time.Now().Add(-doubtBefore)) {
 		t.Errorf("%d deaths are remembered, the first from %v on", len(again), again[0].from)
@@ -244,7 +244,7 @@ func TestDoubtIsNotedFirst(t *testing.T) {
 	if err := errors.Join(second.Close(t.Context()), os.Remove(inTheWay)); err != nil {
 		t.Fatal(err)
 	}
-	if err := sweep(filepath.Join(dir, "partial"), func(time.Time) error {
+	if err := sweep(filepath.Join(dir, "partial"), func(_, _ time.Time) error {
 		if got := traces(); !slices.Equal(got, []string{"17.lock"}) {
 			t.Errorf("only %q is there when what is doubted is noted", got)
 		}
@@ -261,9 +261,44 @@ func TestDoubtIsNotedFirst(t *testing.T) {
 	}
 }
 
+// PRODUCT: invariant 3. A death that could not be noted is not forgotten over a second one, long before or after it.
+func TestDoubtOfTwoDeaths(t *testing.T) {
+	for _, c := range []struct {
+		lock  string
+		apart time.Duration
+	}{{"16.lock", time.Hour}, {"18.lock", time.Hour}, {"16.lock", -time.Hour}, {"18.lock", -time.Hour}} {
+		dir := t.TempDir()
+		first := openFolder(t, Options{Dir: dir})
+		wrong := first.stored(shelfContent(1))
+		if err := first.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(os.Truncate(wrong.path, 0), os.Truncate(wrong.path, shelved)); err != nil {
+			t.Fatal(err)
+		}
+		leave(t, dir, "17.lock") // died about now
+		partial := filepath.Join(dir, "partial")
+		if err := sweep(partial, func(_, _ time.Time) error { return fs.ErrPermission }); err != nil {
+			t.Fatal(err)
+		}
+		leave(t, dir, c.lock)
+		at := time.Now().Add(c.apart)
+		if err := os.Chtimes(filepath.Join(partial, c.lock), at, at); err != nil {
+			t.Fatal(err)
+		}
+		next := openFolder(t, Options{Dir: dir})
+		if _, err := next.Get(wrong.Digest()); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%v: wrong content is served: %v; doubts %v", c, err, next.doubts)
+		}
+		if len(next.doubts) != 1 || next.doubts[0].to.Before(at) || next.doubts[0].from.After(at.Add(-doubtBefore)) {
+			t.Errorf("%v: doubts %v", c, next.doubts)
+		}
+	}
+}
+
 func TestDoubtIsForWhatChangedOfLate(t *testing.T) {
 	now := time.Now()
-	w := doubtAfter(now.Add(-time.Hour))
+	w := doubtAfter(now.Add(-time.Hour), now.Add(-time.Hour))
 	f := openFolder(t, Options{})
 	b := f.stored([]byte("x"))
 	info, err := os.Stat(b.path)
