@@ -125,12 +125,15 @@ func (c *Clock) write(floor time.Time) error {
 	return replace(c.store.o.Dir, clockFile, seal(clockFile, floor.UTC().Format(time.RFC3339Nano)))
 }
 
-// learn takes in the floor of a process before this one.
+// learn takes in the floor of a process before this one; meanwhile, another may have been raised beyond it.
 func (c *Clock) learn(was time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known, tick := *c.known.Load(), c.ticks()
-	known.floor, c.kept = was, was
+	c.kept = was
+	if was.After(known.floor) {
+		known.floor = was
+	}
 	if was.After(known.now(tick)) {
 		known.latest, known.at = was, tick
 	}

@@ -231,6 +231,17 @@ func TestClockUnreadAtFirst(t *testing.T) {
 	says(t, "and later", c, noon.Add(3*time.Minute), noon.Add(time.Minute))
 }
 
+// TestClockLearns: what is learnt of an earlier process takes nothing back that was reached while it was read.
+func TestClockLearns(t *testing.T) {
+	m := &machine{wall: noon}
+	_, c, _ := m.start(t, t.TempDir())
+	c.Raise(c.Now())
+	c.learn(noon.Add(-time.Minute))
+	says(t, "an older one", c, noon, noon)
+	c.learn(noon.Add(time.Minute))
+	says(t, "a newer one", c, noon.Add(time.Minute), noon.Add(time.Minute))
+}
+
 // TestClockUnreadAndOlder: one that could not be read, and is older than what has been reached meanwhile, gives way.
 func TestClockUnreadAndOlder(t *testing.T) {
 	dir, m := t.TempDir(), &machine{wall: noon}

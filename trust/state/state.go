@@ -24,7 +24,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -62,16 +61,11 @@ type Options struct {
 	Waiting func(holder string)
 }
 
-// maxCollections bounds how many collections of one source are kept, each of which is two files and a folder of its own.
-const maxCollections = 32 << 10
-
 // A Store is a state folder.
 type Store struct {
 	o    Options
 	lock *os.File
-
-	mu    sync.Mutex
-	count map[string]int // the collections of a source, where any was added
+	kept crowd
 }
 
 // Open opens the state folder and takes its lock, because two writers would undo each other's floors. It waits for the
@@ -80,7 +74,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Observe == nil {
 		o.Observe = func(string, string, error) {}
 	}
-	s := &Store{o: o, count: make(map[string]int)}
+	s := &Store{o: o}
 	if o.ReadOnly {
 		return s, nil
 	}
@@ -228,10 +222,7 @@ func (c *Collection) Save(r Record) error {
 		return fmt.Errorf("state: %w", err)
 	}
 	if _, err := os.Stat(c.dir); errors.Is(err, fs.ErrNotExist) {
-		if err := c.admit(); err != nil {
-			return fmt.Errorf("state: %w", err)
-		}
-		if err := c.create(data); err != nil {
+		if err := c.store.kept.add(filepath.Dir(c.dir), func() error { return c.create(data) }); err != nil {
 			return fmt.Errorf("state: %w", err)
 		}
 	} else {
@@ -241,27 +232,6 @@ func (c *Collection) Save(r Record) error {
 			}
 		}
 	}
-	return nil
-}
-
-// admit tells whether the source may have one collection more.
-//
-// PRODUCT: invariant 9, every count has a limit: a source that has something for every name must not fill the disk.
-func (c *Collection) admit() error {
-	s, parent := c.store, filepath.Dir(c.dir)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, counted := s.count[c.source]; !counted {
-		entries, err := os.ReadDir(parent)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		s.count[c.source] = len(entries)
-	}
-	if s.count[c.source] >= maxCollections {
-		return fmt.Errorf("%s has %d collections, and no more are kept; with the gateway stopped, remove those that nobody needs, each of which says in its file \"name\" of what it is", parent, s.count[c.source])
-	}
-	s.count[c.source]++
 	return nil
 }
 

@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 )
@@ -218,31 +216,6 @@ func TestFullDiskKeepsTheEarlier(t *testing.T) {
 }
 
 // TestLock: one process writes. A second waits, and then says what is in the way; a reader needs no lock.
-// PRODUCT: invariant 9, a source that has something for every name fills no disk: so many are kept, and those go on.
-func TestCollectionsAreBounded(t *testing.T) {
-	dir := t.TempDir()
-	s, err := Open(t.Context(), Options{Dir: dir})
-	must(t, err)
-	defer s.Close()
-	parent := filepath.Join(dir, "site")
-	must(t, os.Mkdir(parent, 0o700))
-	for i := range maxCollections - 2 {
-		f, err := os.Create(filepath.Join(parent, strconv.Itoa(i)))
-		must(t, err)
-		must(t, f.Close())
-	}
-	r := Record{Files: []File{{Name: "1.root.json", Data: []byte("{}")}}}
-	for _, name := range []string{"a", "b", "a"} {
-		must(t, s.Collection("site", name).Save(r))
-	}
-	err = s.Collection("site", "c").Save(r)
-	if err == nil || !strings.Contains(err.Error(), parent+" has 32768 collections") {
-		t.Errorf("one too many: %v", err)
-	}
-	must(t, s.Collection("site", "b").Save(r))
-	must(t, s.Collection("other", "c").Save(r))
-}
-
 func TestLock(t *testing.T) {
 	s, _ := saved(t)
 	ctx, cancel := context.WithCancel(t.Context())
