@@ -48,9 +48,6 @@ func (c *crowd) enter(folder string) error {
 	if count >= maxCollections {
 		return fmt.Errorf("%s has %d collections, and no more are kept; with the gateway stopped, remove those that nobody needs, each of which says in its file \"name\" of what it is", folder, count)
 	}
-	if c.count == nil {
-		c.count = make(map[string]int)
-	}
 	c.count[folder] = count + 1
 	return nil
 }

@@ -30,6 +30,10 @@ func TestCollectionsAreBounded(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
+	// Nor is anything added to what cannot be counted.
+	if err := s.kept.add(filepath.Join(parent, "0"), func() error { return nil }); err == nil {
+		t.Error("a folder that is none has room")
+	}
 	for _, name := range []string{"a", "b", "a"} {
 		must(t, s.Collection("site", name).Save(r))
 	}

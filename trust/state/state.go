@@ -74,7 +74,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Observe == nil {
 		o.Observe = func(string, string, error) {}
 	}
-	s := &Store{o: o}
+	s := &Store{o: o, kept: crowd{count: make(map[string]int)}}
 	if o.ReadOnly {
 		return s, nil
 	}
