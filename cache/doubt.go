@@ -23,14 +23,10 @@ const (
 // A window is a time in which files may have changed without being durable.
 type window struct{ from, to time.Time }
 
-// doubtAfter returns what is to be doubted when processes have died that did something last between the given times. The
-// clock may have been set back since, as a power cut does to a machine that has none of its own.
-func doubtAfter(first, last time.Time) window {
-	w := window{first.Add(-doubtBefore), time.Now()}
-	if w.to.Before(last) {
-		w.to = last
-	}
-	return w
+// doubtAfter returns what is to be doubted when processes have died that did something last at the given times. The clock may
+// have been set back since, as a power cut does to a machine that has none of its own.
+func doubtAfter(died ...time.Time) window {
+	return window{slices.MinFunc(died, time.Time.Compare).Add(-doubtBefore), slices.MaxFunc(append(died, time.Now()), time.Time.Compare)}
 }
 
 // doubts tells whether a file changed in the window.
@@ -44,11 +40,12 @@ func (s *Store) doubted(info fs.FileInfo) bool {
 	return slices.ContainsFunc(s.doubts, func(w window) bool { return w.doubts(info) })
 }
 
-// suspect takes in what is to be doubted when processes have died that did something last between the given times, and keeps it
+// suspect takes in what is to be doubted when processes have died that did something last at the given times, and keeps it
 // durably. What was doubted before and not proven still is: it was not asked for, or a short-lived command was first to find
 // the traces of the dead. A disk that does not take it does not keep this process from doubting.
-func (s *Store) suspect(first, last time.Time) error {
-	s.doubts = append(s.doubts, doubtAfter(first, last))
+func (s *Store) suspect(died []time.Time) error {
+	// PRODUCT: invariant 3: each death is doubted, also one that an earlier sweep could not note.
+	s.doubts = append(s.doubts, doubtAfter(died...))
 	if len(s.doubts) > maxDoubts {
 		s.doubts[1].from = s.doubts[0].from
 		s.doubts = s.doubts[1:]

@@ -55,10 +55,10 @@ func claim(root string) (folder string, release func() error, err error) {
 	return "", nil, fmt.Errorf("%s: other processes keep removing new lock files", root)
 }
 
-// sweep removes the folders below root whose lock nobody holds, or that have none. Before, it tells note when they were
-// changed, from the earliest to the latest, which is when processes did something last before they died. If that cannot be
-// noted, the locks stay, for the next sweep to find.
-func sweep(root string, note func(first, last time.Time) error) (err error) {
+// sweep removes the folders below root whose lock nobody holds, or that have none. Before, it tells note when they and their
+// locks were changed, which is when processes did something last before they died. If that cannot be noted, the locks stay,
+// for the next sweep to find.
+func sweep(root string, note func(died []time.Time) error) (err error) {
 	entries, err := os.ReadDir(root)
 	if err != nil {
 		return err
@@ -69,38 +69,26 @@ func sweep(root string, note func(first, last time.Time) error) (err error) {
 			lock.Close()
 		}
 	}()
-	var first, last time.Time
+	var died []time.Time
 	for _, e := range entries {
 		folder := filepath.Join(root, strings.TrimSuffix(e.Name(), lockSuffix))
 		if dead[folder] == nil {
-			lock, err := os.OpenFile(folder+lockSuffix, os.O_RDWR|os.O_CREATE, 0o600)
-			if err != nil {
-				return err
+			lock, lerr := hold(folder)
+			switch {
+			case lerr != nil:
+				err = errors.Join(err, lerr) // it stays, and is doubted as the others are
+			case lock == nil:
+				continue // its process lives
+			default:
+				dead[folder] = lock
 			}
-			if held, err := holds(lock); err != nil || !held {
-				lock.Close()
-				if err != nil {
-					return err
-				}
-				continue
-			}
-			dead[folder] = lock
 		}
-		info, err := e.Info()
-		if err != nil {
-			continue // another sweep was here
-		}
-		at := info.ModTime()
-		// PRODUCT: invariant 3: each death is doubted, also one that an earlier sweep could not note.
-		if first.IsZero() || at.Before(first) {
-			first = at
-		}
-		if at.After(last) {
-			last = at
+		if info, gone := e.Info(); gone == nil { // else another sweep was here
+			died = append(died, info.ModTime())
 		}
 	}
 	// PRODUCT: invariant 3: what is doubted is doubted until it is proven, also when this process dies here, or the disk is full.
-	noted := first.IsZero() || note(first, last) == nil
+	noted := len(died) == 0 || note(died) == nil
 	for folder, lock := range dead {
 		if !noted {
 			err = errors.Join(err, os.RemoveAll(folder))
@@ -110,6 +98,18 @@ func sweep(root string, note func(first, last time.Time) error) (err error) {
 		err = errors.Join(err, discard(folder, lock))
 	}
 	return err
+}
+
+// hold takes the lock of a folder; nil if somebody else has it.
+func hold(folder string) (*os.File, error) {
+	lock, err := os.OpenFile(folder+lockSuffix, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if held, err := holds(lock); err != nil || !held {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return lock, nil
 }
 
 // holds locks an open lock file, and reports whether this call got the lock and the file still has its name.

@@ -201,11 +201,22 @@ func TestDoubtLasts(t *testing.T) {
 	}
 	// Deaths are remembered up to a number, and none is forgotten over a later one.
 	for range maxDoubts + 3 {
-		f.suspect(time.Now(), time.Now())
+		f.suspect([]time.Time{time.Now()})
 	}
 	if again := readDoubts(filepath.Join(dir, "doubts")); len(again) != maxDoubts || !again[0].from.Equal(f.doubts[0].from) || again[0].from.After(time.Now().Add(-doubtBefore)) {
 		t.Errorf("%d deaths are remembered, the first from %v on", len(again), again[0].from)
 	}
+}
+
+// torn returns content of a store in the folder that a power cut has made zeros of, though the store was closed in order.
+func torn(t *testing.T, dir string) *Blob {
+	t.Helper()
+	f := openFolder(t, Options{Dir: dir})
+	b := f.stored(shelfContent(1))
+	if err := errors.Join(f.Close(t.Context()), os.Truncate(b.path, 0), os.Truncate(b.path, shelved)); err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // What is doubted is noted before the traces of the dead go. Where it cannot be, as on a full disk, they stay.
@@ -213,14 +224,7 @@ func TestDoubtLasts(t *testing.T) {
 // PRODUCT: invariant 3.
 func TestDoubtIsNotedFirst(t *testing.T) {
 	dir := t.TempDir()
-	first := openFolder(t, Options{Dir: dir})
-	wrong := first.stored(shelfContent(1))
-	if err := first.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(os.Truncate(wrong.path, 0), os.Truncate(wrong.path, shelved)); err != nil {
-		t.Fatal(err)
-	}
+	wrong := torn(t, dir)
 	leave(t, dir, "17.lock", "17/sha256-ab-1")
 	traces := func() (found []string) {
 		for _, name := range []string{"17", "17.lock"} {
@@ -244,7 +248,7 @@ func TestDoubtIsNotedFirst(t *testing.T) {
 	if err := errors.Join(second.Close(t.Context()), os.Remove(inTheWay)); err != nil {
 		t.Fatal(err)
 	}
-	if err := sweep(filepath.Join(dir, "partial"), func(_, _ time.Time) error {
+	if err := sweep(filepath.Join(dir, "partial"), func([]time.Time) error {
 		if got := traces(); !slices.Equal(got, []string{"17.lock"}) {
 			t.Errorf("only %q is there when what is doubted is noted", got)
 		}
@@ -268,17 +272,10 @@ func TestDoubtOfTwoDeaths(t *testing.T) {
 		apart time.Duration
 	}{{"16.lock", time.Hour}, {"18.lock", time.Hour}, {"16.lock", -time.Hour}, {"18.lock", -time.Hour}} {
 		dir := t.TempDir()
-		first := openFolder(t, Options{Dir: dir})
-		wrong := first.stored(shelfContent(1))
-		if err := first.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if err := errors.Join(os.Truncate(wrong.path, 0), os.Truncate(wrong.path, shelved)); err != nil {
-			t.Fatal(err)
-		}
+		wrong := torn(t, dir)
 		leave(t, dir, "17.lock") // died about now
 		partial := filepath.Join(dir, "partial")
-		if err := sweep(partial, func(_, _ time.Time) error { return fs.ErrPermission }); err != nil {
+		if err := sweep(partial, func([]time.Time) error { return fs.ErrPermission }); err != nil {
 			t.Fatal(err)
 		}
 		leave(t, dir, c.lock)
@@ -296,9 +293,32 @@ func TestDoubtOfTwoDeaths(t *testing.T) {
 	}
 }
 
+// PRODUCT: invariant 3. Traces whose lock cannot be had are traces all the same, and do not hide those of others.
+func TestDoubtOfWhatCannotBeLocked(t *testing.T) {
+	dir := t.TempDir()
+	wrong := torn(t, dir)
+	leave(t, dir, "16/sha256-ab-1", "16.lock/is a folder", "17.lock", "17/sha256-ab-1")
+	f := openFolder(t, Options{})
+	partial := filepath.Join(dir, "partial")
+	if err := sweep(partial, f.suspect); err == nil {
+		t.Error("what could not be locked was not said")
+	}
+	if left, err := os.ReadDir(partial); err != nil || len(left) != 2 || left[0].Name() != "16" || left[1].Name() != "16.lock" {
+		t.Errorf("left %v, %v", left, err)
+	}
+	info, err := os.Stat(wrong.path)
+	if err != nil || !f.doubted(info) {
+		t.Errorf("nothing is doubted: %v", err)
+	}
+	alone := openFolder(t, Options{})
+	if err := sweep(partial, alone.suspect); err == nil || !alone.doubted(info) {
+		t.Errorf("nothing is doubted for what cannot be locked: %v", err)
+	}
+}
+
 func TestDoubtIsForWhatChangedOfLate(t *testing.T) {
 	now := time.Now()
-	w := doubtAfter(now.Add(-time.Hour), now.Add(-time.Hour))
+	w := doubtAfter(now.Add(-time.Hour))
 	f := openFolder(t, Options{})
 	b := f.stored([]byte("x"))
 	info, err := os.Stat(b.path)
@@ -325,14 +345,7 @@ func TestDoubtIsForWhatChangedOfLate(t *testing.T) {
 // The clock after a power cut may be behind what the dead process did, as that of a bubble is.
 func TestDoubtAfterTheClockWasSetBack(t *testing.T) {
 	dir := t.TempDir()
-	first := openFolder(t, Options{Dir: dir})
-	wrong := first.stored(shelfContent(1))
-	if err := first.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(os.Truncate(wrong.path, 0), os.Truncate(wrong.path, shelved)); err != nil {
-		t.Fatal(err)
-	}
+	wrong := torn(t, dir)
 	leave(t, dir, "17.lock")
 	synctest.Test(t, func(t *testing.T) {
 		f := openFolder(t, Options{Dir: dir})
