@@ -54,6 +54,9 @@ func TestReload(t *testing.T) {
 func TestCertificate(t *testing.T) {
 	l, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
 		t.Skip("this machine has no IPv6:", err)
 	}
 	addr := l.Addr().String()

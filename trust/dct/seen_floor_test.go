@@ -57,11 +57,7 @@ func TestSeenTimestampAndSnapshot(t *testing.T) {
 				} else {
 					n.Next(n.Targets)
 				}
-				w.good(v, 1)
-				if got := w.kept(); len(got) > 0 {
-					t.Errorf("%v are still kept beside the set", got)
-				}
-				w.good(w.open(), 1)
+				w.settled(v, 1)
 			})
 		}
 	}

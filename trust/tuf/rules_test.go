@@ -48,34 +48,30 @@ func TestAuthority(t *testing.T) {
 	}
 }
 
-// TestExpiredTargetsAreNotTaken: a file that is the same as before is looked at again when its time is over.
+// TestExpiredInHandIsNotTaken: a file that is the same as before is looked at again when its time is over, also where the
+// source has nothing new at all.
 //
-// PRODUCT: section 8, new data that is authentic but expired is not taken.
-func TestExpiredTargetsAreNotTaken(t *testing.T) {
-	repo := newRepo()
-	repo.Targets.Expires = repo.Now.AddDate(0, 0, 1)
-	repo.Publish()
-	v := rig(t, repo).open()
-	refreshed(t, v)
-	repo.Now = repo.Now.AddDate(0, 0, 2)
-	repo.Next()
-	if _, err := v.Refresh(t.Context()); trust.ReasonOf(err) != trust.MetadataExpired || !strings.Contains(err.Error(), "targets v1 expired") {
-		t.Error(err)
-	}
-}
-
-// TestExpiredRootIsNotTaken: a root that expires while the source has nothing new ends that the check succeeds.
-//
-// TUF: section 5.3.10.
-func TestExpiredRootIsNotTaken(t *testing.T) {
-	repo := newRepo()
-	repo.Root.Expires = repo.Now.AddDate(0, 0, 1)
-	repo.Publish()
-	v := rig(t, repo).open()
-	refreshed(t, v)
-	repo.Now = repo.Now.AddDate(0, 0, 2)
-	if _, err := v.Refresh(t.Context()); trust.ReasonOf(err) != trust.MetadataExpired || !strings.Contains(err.Error(), "root v1 expired") {
-		t.Error(err)
+// PRODUCT: section 8, new data that is authentic but expired is not taken. TUF: section 5.3.10.
+func TestExpiredInHandIsNotTaken(t *testing.T) {
+	for name, c := range map[string]struct {
+		role func(*trusttest.TUF) *trusttest.Role
+		next bool
+	}{
+		"targets v1 expired": {func(r *trusttest.TUF) *trusttest.Role { return r.Targets }, true},
+		"root v1 expired":    {func(r *trusttest.TUF) *trusttest.Role { return r.Root }, false},
+	} {
+		repo := newRepo()
+		c.role(repo).Expires = repo.Now.AddDate(0, 0, 1)
+		repo.Publish()
+		v := rig(t, repo).open()
+		refreshed(t, v)
+		repo.Now = repo.Now.AddDate(0, 0, 2)
+		if c.next {
+			repo.Next()
+		}
+		if _, err := v.Refresh(t.Context()); trust.ReasonOf(err) != trust.MetadataExpired || !strings.Contains(err.Error(), name) {
+			t.Errorf("want %s: %v", name, err)
+		}
 	}
 }
 
