@@ -29,6 +29,17 @@ func doubtAfter(died ...time.Time) window {
 	return window{slices.MinFunc(died, time.Time.Compare).Add(-doubtBefore), slices.MaxFunc(append(died, time.Now()), time.Time.Compare)}
 }
 
+// and returns the window that has all of both.
+func (w window) and(v window) window {
+	if v.from.Before(w.from) {
+		w.from = v.from
+	}
+	if v.to.After(w.to) {
+		w.to = v.to
+	}
+	return w
+}
+
 // doubts tells whether a file changed in the window.
 func (w window) doubts(info fs.FileInfo) bool {
 	at := changed(info)
@@ -47,7 +58,8 @@ func (s *Store) suspect(died []time.Time) error {
 	// PRODUCT: invariant 3: each death is doubted, also one that an earlier sweep could not note.
 	s.doubts = append(s.doubts, doubtAfter(died...))
 	if len(s.doubts) > maxDoubts {
-		s.doubts[1].from = s.doubts[0].from
+		// The clock may have been set back between the two, so neither need be the earlier one.
+		s.doubts[1] = s.doubts[1].and(s.doubts[0])
 		s.doubts = s.doubts[1:]
 	}
 	var lines bytes.Buffer

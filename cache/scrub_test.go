@@ -208,6 +208,22 @@ func TestDoubtLasts(t *testing.T) {
 	}
 }
 
+// PRODUCT: invariant 3. Of too many deaths the earliest are taken together, also where the clock was set back between them.
+func TestDoubtsAreTakenTogether(t *testing.T) {
+	f := openFolder(t, Options{Dir: t.TempDir()})
+	now := time.Now()
+	early, late := window{now.Add(-3 * time.Hour), now.Add(-2 * time.Hour)}, window{now.Add(-time.Hour), now}
+	for _, first := range [][]window{{early, late}, {late, early}} {
+		f.doubts = append(first, make([]window, maxDoubts-len(first))...)
+		if err := f.suspect([]time.Time{now}); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.doubts[0]; len(f.doubts) != maxDoubts || got != (window{early.from, late.to}) {
+			t.Errorf("%v are taken together as %v", first, got)
+		}
+	}
+}
+
 // torn returns content of a store in the folder that a power cut has made zeros of, though the store was closed in order.
 func torn(t *testing.T, dir string) *Blob {
 	t.Helper()
