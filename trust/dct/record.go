@@ -66,7 +66,10 @@ func (v *verifier) restore(ctx context.Context, r *state.Record, pin Pin) (*trus
 		}
 	}
 	s, err := v.restoreSeen(ctx, t, beyond, pin)
-	return t, s, err
+	if err != nil {
+		return nil, seen{}, err
+	}
+	return t, s, nil
 }
 
 // restoreSet verifies the files of a set again.

@@ -82,6 +82,7 @@ func TestSeenDamaged(t *testing.T) {
 					t.Errorf("cold %v, %s: loaded %v, %v, events %v", cold, what, s, err, w.events)
 				}
 			}
+			w.refuses(w.open(), trust.NoTrustData) // nothing of it is in hand
 			n.Serve(files)
 			w.good(w.open(), 3)
 		}
