@@ -137,9 +137,11 @@ func (v *verifier) lost(ctx context.Context, record *state.Record, err error) er
 		return &trust.Refusal{Reason: trust.StateUnavailable, Text: "not read in time", Err: err}
 	}
 	if trust.ReasonOf(err) == trust.RootNotPinned {
-		if floors, _, ferr := v.restore(ctx, record, Pin{TOFU: true}); ferr == nil {
+		if floors, beyond, ferr := v.restore(ctx, record, Pin{TOFU: true}); ferr == nil {
 			v.observe(trust.EventPinChanged, err)
 			v.loaded, v.floors, v.foreign = true, floors, true
+			// PRODUCT: invariant 6, version floors survive restart: also those of an update that failed.
+			v.seen = seen{timestamp: beyond.timestamp, snapshot: beyond.snapshot}
 			return nil
 		}
 	}

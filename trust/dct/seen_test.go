@@ -241,3 +241,26 @@ func TestSeenUnderAnotherPin(t *testing.T) {
 		w.good(w.open(), 2)
 	}
 }
+
+// TestSeenIsAFloorUnderAnotherPin: a timestamp and a snapshot that were seen are not fallen behind because the pin follows a
+// new root key.
+//
+// PRODUCT: invariant 6, version floors survive restart.
+func TestSeenIsAFloorUnderAnotherPin(t *testing.T) {
+	n := newRepo()
+	w := taken(t, n, pinOf(n))
+	w.good(w.open(), 1)
+	rotate(n)
+	n.Next(n.Targets)
+	before := n.Files()
+	n.Next(n.Targets)
+	all := n.Files()
+	n.Remove(n.File(n.Targets))
+	w.now = w.now.Add(probeEvery)
+	w.refuses(w.open(), trust.SourceUnreachable)
+	w.pin = pinOf(n)
+	n.Serve(before)
+	w.refuses(w.open(), trust.MetadataRollback)
+	n.Serve(all)
+	w.settled(w.open(), 2)
+}
