@@ -55,9 +55,9 @@ func claim(root string) (folder string, release func() error, err error) {
 	return "", nil, fmt.Errorf("%s: other processes keep removing new lock files", root)
 }
 
-// sweep removes the folders below root whose lock nobody holds, or that have none. Before, it tells note when they and their
-// locks were changed, which is when processes did something last before they died. If that cannot be noted, the locks stay,
-// for the next sweep to find.
+// sweep removes the folders below root whose lock nobody holds, or that have none. Before, it tells note when they were
+// changed, which is when processes did something last before they died; of a lock without a folder, when that was. If that
+// cannot be noted, the locks stay, for the next sweep to find.
 func sweep(root string, note func(died []time.Time) error) (err error) {
 	entries, err := os.ReadDir(root)
 	if err != nil {
@@ -70,6 +70,7 @@ func sweep(root string, note func(died []time.Time) error) (err error) {
 		}
 	}()
 	var died []time.Time
+	var counted string // the folder of which there is a time; its lock, which comes after it, has that of the start
 	for _, e := range entries {
 		folder := filepath.Join(root, strings.TrimSuffix(e.Name(), lockSuffix))
 		if dead[folder] == nil {
@@ -83,8 +84,8 @@ func sweep(root string, note func(died []time.Time) error) (err error) {
 				dead[folder] = lock
 			}
 		}
-		if info, gone := e.Info(); gone == nil { // else another sweep was here
-			died = append(died, info.ModTime())
+		if info, gone := e.Info(); gone == nil && folder != counted { // else another sweep was here
+			died, counted = append(died, info.ModTime()), folder
 		}
 	}
 	// PRODUCT: invariant 3: what is doubted is doubted until it is proven, also when this process dies here, or the disk is full.

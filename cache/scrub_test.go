@@ -224,6 +224,22 @@ func TestDoubtsAreTakenTogether(t *testing.T) {
 	}
 }
 
+// A process that ran for long and died makes nobody doubt all that it brought; nor is what is proven doubted again, where the
+// clock was ahead when it died.
+func TestDoubtIsNotOfAWholeRun(t *testing.T) {
+	for _, died := range []time.Time{time.Now(), time.Now().AddDate(4, 0, 0)} {
+		dir := t.TempDir()
+		leave(t, dir, "17/sha256-ab-1", "17.lock")
+		partial, start := filepath.Join(dir, "partial"), time.Now().AddDate(0, -1, 0)
+		if err := errors.Join(os.Chtimes(filepath.Join(partial, "17.lock"), start, start), os.Chtimes(filepath.Join(partial, "17"), died, died)); err != nil {
+			t.Fatal(err)
+		}
+		if f := openFolder(t, Options{Dir: dir}); len(f.doubts) != 1 || !f.doubts[0].from.Equal(died.Add(-doubtBefore)) {
+			t.Errorf("died %v: doubts %v", died, f.doubts)
+		}
+	}
+}
+
 // torn returns content of a store in the folder that a power cut has made zeros of, though the store was closed in order.
 func torn(t *testing.T, dir string) *Blob {
 	t.Helper()
