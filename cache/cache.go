@@ -158,7 +158,6 @@ func Open(o Options) (*Store, error) {
 		rings:    semaphore.NewWeighted(maxRings),
 	}
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
-	s.doubts = readDoubts(filepath.Join(s.dir, "doubts"))
 	// A disk that is full of what was kept before must not keep anybody from serving it.
 	err := s.moveIn(root)
 	if full(err) {

@@ -16,7 +16,7 @@ const lockSuffix = ".lock"
 
 // moveIn takes the Store's own folder below root, and removes those of the dead.
 func (s *Store) moveIn(root string) error {
-	if err := sweep(root, s.suspect); err != nil {
+	if err := s.inherit(root); err != nil {
 		return err
 	}
 	partial, release, err := claim(root)
@@ -25,6 +25,22 @@ func (s *Store) moveIn(root string) error {
 	}
 	s.partial, s.release = partial, sync.OnceValue(release)
 	return nil
+}
+
+// inherit learns what is to be doubted. One Store does so at a time.
+//
+// PRODUCT: invariant 3: who has the locks of the dead and has not yet noted what is to be doubted must not be taken for them.
+func (s *Store) inherit(root string) (err error) {
+	turn, err := os.OpenFile(filepath.Join(s.dir, "turn"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer turn.Close()
+	if err := lockFile(turn, syscall.LOCK_EX); err != nil {
+		return err
+	}
+	s.doubts = readDoubts(filepath.Join(s.dir, "doubts"))
+	return sweep(root, s.suspect)
 }
 
 // claim makes a folder below root that no sweep touches until release is called or the process is dead, however it died.
@@ -113,14 +129,28 @@ func hold(folder string) (*os.File, error) {
 	return lock, nil
 }
 
+// lockFile takes a lock as flock does.
+func lockFile(f *os.File, how int) error {
+	for {
+		err := syscall.Flock(int(f.Fd()), how)
+		if errors.Is(err, syscall.EINTR) {
+			continue
+		}
+		if err != nil {
+			return &fs.PathError{Op: "lock", Path: f.Name(), Err: err}
+		}
+		return nil
+	}
+}
+
 // holds locks an open lock file, and reports whether this call got the lock and the file still has its name.
 func holds(lock *os.File) (bool, error) {
-	err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	err := lockFile(lock, syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return false, nil
 	}
 	if err != nil {
-		return false, &fs.PathError{Op: "lock", Path: lock.Name(), Err: err}
+		return false, err
 	}
 	opened, err := lock.Stat()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -249,6 +250,32 @@ func torn(t *testing.T, dir string) *Blob {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// PRODUCT: invariant 3. Nothing is served by who cannot learn what is to be doubted.
+func TestDoubtsThatCannotBeLearnt(t *testing.T) {
+	for _, inTheWay := range []string{"turn/is a folder", "partial/16.lock/is a folder"} {
+		dir := t.TempDir()
+		file := filepath.Join(dir, inTheWay)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := Open(Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), filepath.Dir(file)) {
+			t.Errorf("%s: %v, %v", inTheWay, s, err)
+		}
+	}
+}
+
+// PRODUCT: invariant 3. Where what is doubted cannot be read, everything is.
+func TestDoubtsThatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	wrong := torn(t, dir)
+	if err := os.Symlink("doubts", filepath.Join(dir, "doubts")); err != nil { // nobody can read that
+		t.Fatal(err)
+	}
+	if _, err := openFolder(t, Options{Dir: dir}).Get(wrong.Digest()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("wrong content: %v", err)
+	}
 }
 
 // What is doubted is noted before the traces of the dead go. Where it cannot be, as on a full disk, they stay.

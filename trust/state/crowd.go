@@ -23,9 +23,9 @@ func (c *crowd) add(folder string, create func() error) error {
 		return err
 	}
 	err := create()
-	if err != nil {
+	if err != nil { // it may be there all the same: the next counts anew
 		c.mu.Lock()
-		c.count[folder]--
+		delete(c.count, folder)
 		c.mu.Unlock()
 	}
 	return err

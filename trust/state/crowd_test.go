@@ -30,6 +30,20 @@ func TestCollectionsAreBounded(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
+	// But what is there counts, whatever was said of it.
+	late := filepath.Join(parent, "late")
+	if err := s.kept.add(parent, func() error { return errors.Join(os.Mkdir(late, 0o700), fs.ErrPermission) }); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("%v", err)
+	}
+	must(t, s.Collection("site", "a").Save(r))
+	if err := s.Collection("site", "b").Save(r); err == nil {
+		t.Error("what is there does not count")
+	}
+	must(t, os.Remove(late))
+	must(t, s.Close())
+	s, err = Open(t.Context(), Options{Dir: dir})
+	must(t, err)
+	defer s.Close()
 	// Nor is anything added to what cannot be counted.
 	if err := s.kept.add(filepath.Join(parent, "0"), func() error { return nil }); err == nil {
 		t.Error("a folder that is none has room")
